@@ -1,0 +1,178 @@
+//! The backend on aws-lc-rs: keys are parsed once and kept.
+
+use aws_lc_rs::hmac;
+use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm};
+
+use crate::error::ConfigError;
+use crate::jose::Algorithm;
+use crate::jose::jwk::Material;
+
+pub(super) enum Prepared {
+    Hmac(hmac::Key),
+    Public(ParsedPublicKey),
+}
+
+impl Prepared {
+    pub(super) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, ConfigError> {
+        let rejected = || ConfigError::new(format!("the key is not a valid one for {algorithm}"));
+        let public = match material {
+            Material::Secret(secret) => {
+                let hash = hmac_hash(algorithm).ok_or_else(rejected)?;
+                return Ok(Self::Hmac(hmac::Key::new(hash, secret)));
+            }
+            Material::Rsa { n, e } => {
+                let parameters = rsa_parameters(algorithm).ok_or_else(rejected)?;
+                RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters).map_err(|_| rejected())?
+            }
+            Material::Ec { x, y, .. } => {
+                let point: Vec<u8> = [&[4], &x[..], &y[..]].concat();
+                ParsedPublicKey::new(other(algorithm).ok_or_else(rejected)?, point).map_err(|_| rejected())?
+            }
+            Material::Ed25519(key) | Material::MlDsa(key) => {
+                ParsedPublicKey::new(other(algorithm).ok_or_else(rejected)?, key).map_err(|_| rejected())?
+            }
+        };
+        Ok(Self::Public(public))
+    }
+
+    pub(super) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        match self {
+            Self::Hmac(key) => hmac::verify(key, message, signature).is_ok(),
+            Self::Public(key) => key.verify_sig(message, signature).is_ok(),
+        }
+    }
+}
+
+pub(super) fn supports(_: Algorithm) -> bool {
+    true
+}
+
+fn hmac_hash(algorithm: Algorithm) -> Option<hmac::Algorithm> {
+    match algorithm {
+        Algorithm::HS256 => Some(hmac::HMAC_SHA256),
+        Algorithm::HS384 => Some(hmac::HMAC_SHA384),
+        Algorithm::HS512 => Some(hmac::HMAC_SHA512),
+        _ => None,
+    }
+}
+
+fn rsa_parameters(algorithm: Algorithm) -> Option<&'static RsaParameters> {
+    match algorithm {
+        Algorithm::RS256 => Some(&signature::RSA_PKCS1_2048_8192_SHA256),
+        Algorithm::RS384 => Some(&signature::RSA_PKCS1_2048_8192_SHA384),
+        Algorithm::RS512 => Some(&signature::RSA_PKCS1_2048_8192_SHA512),
+        Algorithm::PS256 => Some(&signature::RSA_PSS_2048_8192_SHA256),
+        Algorithm::PS384 => Some(&signature::RSA_PSS_2048_8192_SHA384),
+        Algorithm::PS512 => Some(&signature::RSA_PSS_2048_8192_SHA512),
+        _ => None,
+    }
+}
+
+fn other(algorithm: Algorithm) -> Option<&'static dyn VerificationAlgorithm> {
+    match algorithm {
+        Algorithm::ES256 => Some(&signature::ECDSA_P256_SHA256_FIXED),
+        Algorithm::ES384 => Some(&signature::ECDSA_P384_SHA384_FIXED),
+        Algorithm::ES512 => Some(&signature::ECDSA_P521_SHA512_FIXED),
+        Algorithm::EdDSA => Some(&signature::ED25519),
+        Algorithm::MlDsa44 => Some(&signature::ML_DSA_44),
+        Algorithm::MlDsa65 => Some(&signature::ML_DSA_65),
+        Algorithm::MlDsa87 => Some(&signature::ML_DSA_87),
+        _ => None,
+    }
+}
+
+#[cfg(feature = "testing")]
+pub(super) use signer::{Signer, generate};
+
+#[cfg(feature = "testing")]
+mod signer {
+    use aws_lc_rs::rand::{self, SystemRandom};
+    use aws_lc_rs::rsa::KeySize;
+    use aws_lc_rs::signature::{
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
+        Ed25519KeyPair, KeyPair, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair, RSA_PKCS1_SHA256,
+        RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+    };
+    use zeroize::Zeroizing;
+
+    use super::{Material, hmac, hmac_hash};
+    use crate::error::ConfigError;
+    use crate::jose::algorithm::KeyFamily;
+    use crate::jose::{Algorithm, der};
+
+    pub(in crate::crypto) enum Signer {
+        Hmac(hmac::Key),
+        Rsa(Box<RsaKeyPair>, &'static dyn RsaEncoding),
+        Ec(EcdsaKeyPair),
+        Ed25519(Ed25519KeyPair),
+        MlDsa(PqdsaKeyPair),
+    }
+
+    /// A fresh key pair and its public part; for HMAC the secret itself.
+    pub(in crate::crypto) fn generate(algorithm: Algorithm) -> Result<(Signer, Material), ConfigError> {
+        let failed = || ConfigError::new(format!("a key for {algorithm} could not be generated"));
+        let ec = |scheme, curve| {
+            let pair = EcdsaKeyPair::generate(scheme).map_err(|_| failed())?;
+            let public = der::ec_point(curve, pair.public_key().as_ref()).ok_or_else(failed)?;
+            Ok((Signer::Ec(pair), public))
+        };
+        let rsa = |encoding| {
+            let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| failed())?;
+            let public = der::from_pkcs1(pair.public_key().as_ref())?;
+            Ok((Signer::Rsa(Box::new(pair), encoding), public))
+        };
+        let ml_dsa = |scheme| {
+            let pair = PqdsaKeyPair::generate(scheme).map_err(|_| failed())?;
+            let public = Material::MlDsa(pair.public_key().as_ref().to_vec());
+            Ok((Signer::MlDsa(pair), public))
+        };
+        match algorithm {
+            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
+                let mut secret = Zeroizing::new(vec![0; algorithm.shortest_secret().ok_or_else(failed)?]);
+                rand::fill(&mut secret).map_err(|_| failed())?;
+                let key = hmac::Key::new(hmac_hash(algorithm).ok_or_else(failed)?, &secret);
+                Ok((Signer::Hmac(key), Material::Secret(secret)))
+            }
+            Algorithm::RS256 => rsa(&RSA_PKCS1_SHA256),
+            Algorithm::RS384 => rsa(&RSA_PKCS1_SHA384),
+            Algorithm::RS512 => rsa(&RSA_PKCS1_SHA512),
+            Algorithm::PS256 => rsa(&RSA_PSS_SHA256),
+            Algorithm::PS384 => rsa(&RSA_PSS_SHA384),
+            Algorithm::PS512 => rsa(&RSA_PSS_SHA512),
+            Algorithm::ES256 => ec(&ECDSA_P256_SHA256_FIXED_SIGNING, KeyFamily::P256),
+            Algorithm::ES384 => ec(&ECDSA_P384_SHA384_FIXED_SIGNING, KeyFamily::P384),
+            Algorithm::ES512 => ec(&ECDSA_P521_SHA512_FIXED_SIGNING, KeyFamily::P521),
+            Algorithm::EdDSA => {
+                let pair = Ed25519KeyPair::generate().map_err(|_| failed())?;
+                let public = Material::Ed25519(pair.public_key().as_ref().to_vec());
+                Ok((Signer::Ed25519(pair), public))
+            }
+            Algorithm::MlDsa44 => ml_dsa(&ML_DSA_44_SIGNING),
+            Algorithm::MlDsa65 => ml_dsa(&ML_DSA_65_SIGNING),
+            Algorithm::MlDsa87 => ml_dsa(&ML_DSA_87_SIGNING),
+        }
+    }
+
+    impl Signer {
+        pub(in crate::crypto) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, ConfigError> {
+            let failed = |_| ConfigError::new("the backend could not sign");
+            let random = SystemRandom::new();
+            match self {
+                Self::Hmac(key) => Ok(hmac::sign(key, message).as_ref().to_vec()),
+                Self::Rsa(pair, encoding) => {
+                    let mut signature = vec![0; pair.public_modulus_len()];
+                    pair.sign(*encoding, &random, message, &mut signature).map_err(failed)?;
+                    Ok(signature)
+                }
+                Self::Ec(pair) => Ok(pair.sign(&random, message).map_err(failed)?.as_ref().to_vec()),
+                Self::Ed25519(pair) => Ok(pair.sign(message).as_ref().to_vec()),
+                Self::MlDsa(pair) => {
+                    let mut signature = vec![0; pair.algorithm().signature_len()];
+                    let len = pair.sign(message, &mut signature).map_err(failed)?;
+                    signature.truncate(len);
+                    Ok(signature)
+                }
+            }
+        }
+    }
+}

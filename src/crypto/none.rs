@@ -1,0 +1,36 @@
+//! No backend is compiled in: every key is refused with the feature to enable.
+
+use crate::error::ConfigError;
+use crate::jose::Algorithm;
+use crate::jose::jwk::Material;
+
+pub(super) enum Prepared {}
+
+impl Prepared {
+    pub(super) fn new(algorithm: Algorithm, _: &Material) -> Result<Self, ConfigError> {
+        Err(super::unsupported(algorithm))
+    }
+
+    pub(super) fn verify(&self, _: &[u8], _: &[u8]) -> bool {
+        match *self {}
+    }
+}
+
+pub(super) fn supports(_: Algorithm) -> bool {
+    false
+}
+
+#[cfg(feature = "testing")]
+pub(super) enum Signer {}
+
+#[cfg(feature = "testing")]
+pub(super) fn generate(algorithm: Algorithm) -> Result<(Signer, Material), ConfigError> {
+    Err(super::unsupported(algorithm))
+}
+
+#[cfg(feature = "testing")]
+impl Signer {
+    pub(super) fn sign(&self, _: &[u8]) -> Result<Vec<u8>, ConfigError> {
+        match *self {}
+    }
+}

@@ -1,0 +1,174 @@
+//! What header and payload share: strings that borrow, names that are unique, nesting that is bounded.
+//!
+//! - Top-level names must be unique after unescaping (RFC 7515 §4, RFC 7519 §4): serde's derive would keep quiet
+//!   about unknown ones, and two parsers that disagree on which of two counts are an old way in.
+
+use std::borrow::Cow;
+use std::collections::HashSet;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+/// A JSON string that borrows from its document where it has no escapes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Text<'de>(pub(crate) Cow<'de, str>);
+
+impl<'de> Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct TextVisitor;
+        impl<'de> Visitor<'de> for TextVisitor {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(TextVisitor)
+    }
+}
+
+/// Any JSON value, of which only strings and numbers are kept.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Scalar<'de> {
+    Text(Cow<'de, str>),
+    Integer(i64),
+    /// Past the range of `i64`, or with a fraction or exponent.
+    Number(f64),
+    Other,
+}
+
+impl<'de> Deserialize<'de> for Scalar<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ScalarVisitor;
+        impl<'de> Visitor<'de> for ScalarVisitor {
+            type Value = Scalar<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Scalar::Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Scalar::Text(Cow::Owned(text.to_owned())))
+            }
+            fn visit_i64<E>(self, number: i64) -> Result<Self::Value, E> {
+                Ok(Scalar::Integer(number))
+            }
+            fn visit_u64<E>(self, number: u64) -> Result<Self::Value, E> {
+                Ok(Scalar::Integer(i64::try_from(number).unwrap_or(i64::MAX)))
+            }
+            fn visit_f64<E>(self, number: f64) -> Result<Self::Value, E> {
+                Ok(Scalar::Number(number))
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Scalar::Other)
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Scalar::Other)
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Scalar::Other)
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Scalar::Other)
+            }
+        }
+        deserializer.deserialize_any(ScalarVisitor)
+    }
+}
+
+/// How many names are compared one by one.
+const FEW: usize = 16;
+
+/// The names seen so far in one object. Linear for the few names that tokens have, hashed beyond them, so that a
+/// payload of thousands of names costs no more than its length.
+pub(crate) struct Names<'de> {
+    few: [&'de str; FEW],
+    len: usize,
+    many: HashSet<Cow<'de, str>>,
+}
+
+impl<'de> Names<'de> {
+    pub(crate) fn new() -> Self {
+        Self { few: [""; FEW], len: 0, many: HashSet::new() }
+    }
+
+    /// Takes note of a name.
+    ///
+    /// # Errors
+    /// When it was there before.
+    pub(crate) fn insert<E: Error>(&mut self, name: &Cow<'de, str>) -> Result<(), E> {
+        let repeated = || E::custom("a name occurs twice");
+        if self.few[..self.len].contains(&&**name) {
+            return Err(repeated());
+        }
+        match name {
+            Cow::Borrowed(name) if self.len < FEW && self.many.is_empty() => {
+                self.few[self.len] = name;
+                self.len += 1;
+                Ok(())
+            }
+            name => self.many.insert(name.clone()).then_some(()).ok_or_else(repeated),
+        }
+    }
+}
+
+/// True when arrays and objects nest no deeper than `bound`. Text that is not JSON may pass: the parser comes next.
+pub(crate) fn nests_within(bound: usize, json: &[u8]) -> bool {
+    let (mut depth, mut in_string, mut escaped) = (0usize, false, false);
+    for &byte in json {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_string => escaped = true,
+            b'"' => in_string = !in_string,
+            _ if in_string => {}
+            b'[' | b'{' => {
+                depth += 1;
+                if depth > bound {
+                    return false;
+                }
+            }
+            b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn insert_all(names: impl IntoIterator<Item = Cow<'static, str>>) -> Result<(), serde_json::Error> {
+        let mut seen = Names::new();
+        names.into_iter().try_for_each(|name| seen.insert(&name))
+    }
+
+    #[test]
+    fn a_repeated_name_is_seen_among_few_and_among_many() {
+        let many = |n: usize| (0..n).map(|i| Cow::Owned(i.to_string()));
+        assert!(insert_all(many(5000)).is_ok());
+        assert!(insert_all(many(5000).chain([Cow::Borrowed("4999")])).is_err());
+        assert!(insert_all([Cow::Borrowed("a"), Cow::Owned("a".to_owned())]).is_err());
+        assert!(insert_all([Cow::Owned("a".to_owned()), Cow::Borrowed("a")]).is_err());
+        let borrowed = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n", "o", "p", "q", "r"];
+        assert!(insert_all(borrowed.map(Cow::Borrowed)).is_ok());
+        for name in borrowed {
+            assert!(insert_all(borrowed.into_iter().chain([name]).map(Cow::Borrowed)).is_err(), "{name}");
+        }
+    }
+
+    #[test]
+    fn brackets_in_strings_do_not_nest() {
+        assert!(nests_within(1, br#"{"a":"[[[{\"[["}"#));
+        assert!(nests_within(2, br#"{"a":[],"b":[]}"#));
+        assert!(!nests_within(2, br#"{"a":[[]]}"#));
+    }
+}

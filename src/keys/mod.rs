@@ -1,0 +1,27 @@
+//! Where keys come from: [`KeySource`], and [`KeySet`] for keys that are fixed.
+//!
+//! - A source answers at once from what it holds, or hands back a future; with the key at hand no request waits.
+//! - One method is all that a source of one's own needs: see the example `custom_keys`.
+//! - A source that cannot answer fails with a [`KeyError`], which becomes a 503: the token is not to blame.
+//!
+//! ```
+//! use tower_jwt_auth::{Algorithm, keys::KeySet};
+//!
+//! // Accepted: 32 bytes for HS256.
+//! let keys = KeySet::secret(Algorithm::HS256, "0123456789abcdef0123456789abcdef")?;
+//! assert_eq!(keys.len(), 1);
+//!
+//! // Refused: too short to resist a search.
+//! assert!(KeySet::secret(Algorithm::HS256, "secret").is_err());
+//! # Ok::<(), tower_jwt_auth::ConfigError>(())
+//! ```
+
+mod key;
+mod key_set;
+mod source;
+
+pub use key::Key;
+pub use key_set::{KeySet, SkippedKey};
+pub use source::{KeyError, KeyLookup, KeyQuery, KeySource, Keys};
+
+pub(crate) use key_set::Found;
