@@ -105,7 +105,7 @@ kinds! {
     LivesTooLong = "lives_too_long", "the token's lifetime is too long";
     /// A claim that must be there is missing.
     MissingClaim = "missing_claim", "the token lacks a claim that is required";
-    /// A logout or security event token, which is no access token (RFC 8417, OpenID Connect Back-Channel Logout).
+    /// A logout or security event token, which is no access token (RFC 8417 §2.2).
     SecurityEvent = "security_event", "the token is a security event";
     /// `cnf` binds the token to a key that nobody checked (RFC 7800, RFC 9449, RFC 8705).
     BindingNotChecked = "binding_not_checked", "the token is bound to a key that was not shown";

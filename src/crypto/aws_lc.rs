@@ -8,7 +8,7 @@ use crate::jose::Algorithm;
 use crate::jose::jwk::Material;
 
 pub(super) enum Prepared {
-    Hmac(hmac::Key),
+    Hmac(Box<hmac::Key>),
     Public(ParsedPublicKey),
 }
 
@@ -18,7 +18,7 @@ impl Prepared {
         let public = match material {
             Material::Secret(secret) => {
                 let hash = hmac_hash(algorithm).ok_or_else(rejected)?;
-                return Ok(Self::Hmac(hmac::Key::new(hash, secret)));
+                return Ok(Self::Hmac(Box::new(hmac::Key::new(hash, secret))));
             }
             Material::Rsa { n, e } => {
                 let parameters = rsa_parameters(algorithm).ok_or_else(rejected)?;
@@ -89,9 +89,10 @@ mod signer {
     use aws_lc_rs::rand::{self, SystemRandom};
     use aws_lc_rs::rsa::KeySize;
     use aws_lc_rs::signature::{
-        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING, EcdsaKeyPair,
-        Ed25519KeyPair, KeyPair, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair, RSA_PKCS1_SHA256,
-        RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
+        ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
+        EcdsaKeyPair, Ed25519KeyPair, KeyPair, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair,
+        RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
+        RsaEncoding, RsaKeyPair,
     };
     use zeroize::Zeroizing;
 
@@ -101,7 +102,7 @@ mod signer {
     use crate::jose::{Algorithm, der};
 
     pub(in crate::crypto) enum Signer {
-        Hmac(hmac::Key),
+        Hmac(Box<hmac::Key>),
         Rsa(Box<RsaKeyPair>, &'static dyn RsaEncoding),
         Ec(EcdsaKeyPair),
         Ed25519(Ed25519KeyPair),
@@ -131,7 +132,7 @@ mod signer {
                 let mut secret = Zeroizing::new(vec![0; algorithm.shortest_secret().ok_or_else(failed)?]);
                 rand::fill(&mut secret).map_err(|_| failed())?;
                 let key = hmac::Key::new(hmac_hash(algorithm).ok_or_else(failed)?, &secret);
-                Ok((Signer::Hmac(key), Material::Secret(secret)))
+                Ok((Signer::Hmac(Box::new(key)), Material::Secret(secret)))
             }
             Algorithm::RS256 => rsa(&RSA_PKCS1_SHA256),
             Algorithm::RS384 => rsa(&RSA_PKCS1_SHA384),

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 
 use super::backend;
 use crate::error::ConfigError;
+use crate::jose::Algorithm;
 use crate::jose::algorithm::KeyFamily;
 use crate::jose::compact::encode;
-use crate::jose::Algorithm;
 use crate::jose::jwk::Material;
 
 /// A private key, or a secret, and the one algorithm that it signs.

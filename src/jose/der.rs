@@ -28,9 +28,9 @@ pub(crate) fn from_pem(text: &[u8]) -> Result<Material, ConfigError> {
     match label {
         "PUBLIC KEY" => from_spki(&der),
         "RSA PUBLIC KEY" => from_pkcs1(&der),
-        "CERTIFICATE" => Err(ConfigError::new(
-            "a certificate is not a public key: extract it with `openssl x509 -pubkey -noout`",
-        )),
+        "CERTIFICATE" => {
+            Err(ConfigError::new("a certificate is not a public key: extract it with `openssl x509 -pubkey -noout`"))
+        }
         label if label.ends_with("PRIVATE KEY") => Err(ConfigError::new(
             "a verifier needs the public key, not the private one: make it with `openssl pkey -pubout`",
         )),

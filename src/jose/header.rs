@@ -61,7 +61,7 @@ impl<'de> Deserialize<'de> for Header<'de> {
                 let mut header = Header { alg: None, kid: None, typ: None, critical: false };
                 let mut names = Names::new();
                 while let Some(Text(name)) = map.next_key()? {
-                    names.insert(&name)?;
+                    names.insert(name.clone())?;
                     match &*name {
                         "alg" => header.alg = Some(map.next_value::<Text<'_>>()?.0),
                         "kid" => header.kid = Some(map.next_value::<Text<'_>>()?.0),

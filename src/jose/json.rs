@@ -104,9 +104,9 @@ impl<'de> Names<'de> {
     ///
     /// # Errors
     /// When it was there before.
-    pub(crate) fn insert<E: Error>(&mut self, name: &Cow<'de, str>) -> Result<(), E> {
+    pub(crate) fn insert<E: Error>(&mut self, name: Cow<'de, str>) -> Result<(), E> {
         let repeated = || E::custom("a name occurs twice");
-        if self.few[..self.len].contains(&&**name) {
+        if self.few[..self.len].contains(&&*name) {
             return Err(repeated());
         }
         match name {
@@ -115,7 +115,7 @@ impl<'de> Names<'de> {
                 self.len += 1;
                 Ok(())
             }
-            name => self.many.insert(name.clone()).then_some(()).ok_or_else(repeated),
+            name => self.many.insert(name).then_some(()).ok_or_else(repeated),
         }
     }
 }
@@ -148,7 +148,7 @@ mod tests {
 
     fn insert_all(names: impl IntoIterator<Item = Cow<'static, str>>) -> Result<(), serde_json::Error> {
         let mut seen = Names::new();
-        names.into_iter().try_for_each(|name| seen.insert(&name))
+        names.into_iter().try_for_each(|name| seen.insert(name))
     }
 
     #[test]

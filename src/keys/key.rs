@@ -39,8 +39,21 @@ impl Key {
         const LENIENT: GeneralPurposeConfig =
             GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
         let url_safe = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
-        let text: String = text.trim().chars().map(|c| if c == '+' { '-' } else if c == '/' { '_' } else { c }).collect();
-        let bytes = url_safe.decode(&*Zeroizing::new(text)).map_err(|_| ConfigError::new("the secret is not base64"))?;
+        let text: String = text
+            .trim()
+            .chars()
+            .map(|c| {
+                if c == '+' {
+                    '-'
+                } else if c == '/' {
+                    '_'
+                } else {
+                    c
+                }
+            })
+            .collect();
+        let bytes =
+            url_safe.decode(&*Zeroizing::new(text)).map_err(|_| ConfigError::new("the secret is not base64"))?;
         Self::secret(algorithm, &*Zeroizing::new(bytes))
     }
 
@@ -109,8 +122,7 @@ impl Key {
         if let Material::Secret(secret) = &jwk.material {
             check_secret(jwk.algorithm, secret).map_err(|error| NotUsed::Invalid(error.to_string()))?;
         }
-        let mut key =
-            Self::new(jwk.algorithm, &jwk.material).map_err(|error| NotUsed::Invalid(error.to_string()))?;
+        let mut key = Self::new(jwk.algorithm, &jwk.material).map_err(|error| NotUsed::Invalid(error.to_string()))?;
         key.kid = jwk.kid;
         Ok(key)
     }

@@ -50,9 +50,9 @@ impl SkippedKey {
 }
 
 /// What a set holds for a token.
-pub(crate) enum Found {
+pub(crate) enum Found<'s> {
     /// The keys to try, in this order.
-    Candidates([Option<Arc<Key>>; MAX_TRIED]),
+    Candidates([Option<&'s Arc<Key>>; MAX_TRIED]),
     /// The `kid` is there, for another algorithm.
     OtherAlgorithm,
     /// Nothing fits.
@@ -204,15 +204,15 @@ impl KeySet {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
-    pub(crate) fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Found {
+    pub(crate) fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Found<'_> {
         let none: &[Arc<Key>] = &[];
         let (exact, rest) = match kid {
             Some(kid) => (self.0.by_kid.get(kid).map_or(none, Vec::as_slice), &self.0.without_kid[..]),
             None => (none, &self.0.keys[..]),
         };
         let mut fitting = exact.iter().chain(rest).filter(|key| key.algorithm() == algorithm);
-        let candidates: [_; MAX_TRIED] = std::array::from_fn(|_| fitting.next().cloned());
-        match (&candidates[0], exact.is_empty()) {
+        let candidates: [_; MAX_TRIED] = std::array::from_fn(|_| fitting.next());
+        match (candidates[0], exact.is_empty()) {
             (Some(_), _) => Found::Candidates(candidates),
             (None, false) => Found::OtherAlgorithm,
             (None, true) => Found::Nothing,

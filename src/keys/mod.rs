@@ -25,3 +25,4 @@ pub use key_set::{KeySet, SkippedKey};
 pub use source::{KeyError, KeyLookup, KeyQuery, KeySource, Keys};
 
 pub(crate) use key_set::Found;
+pub(crate) use source::{Lookup, PendingKeys};

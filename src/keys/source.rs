@@ -97,7 +97,7 @@ impl fmt::Debug for KeyQuery<'_> {
 /// A source's answer: keys, a failure, or a future of either.
 pub struct KeyLookup<'a>(pub(crate) Lookup<'a>);
 
-pub(crate) type PendingKeys<'a> = Pin<Box<dyn Future<Output = Result<Keys<'a>, KeyError>> + Send + 'a>>;
+pub(crate) type PendingKeys<'a> = Pin<Box<dyn Future<Output = Result<KeySet, KeyError>> + Send + 'a>>;
 
 pub(crate) enum Lookup<'a> {
     Ready(Keys<'a>),
@@ -118,7 +118,7 @@ impl<'a> KeyLookup<'a> {
 
     /// The keys have to be fetched. The future must do nothing before its first poll: it is dropped unpolled where
     /// the token's audience and times show that no key could save it.
-    pub fn pending(keys: impl Future<Output = Result<Keys<'a>, KeyError>> + Send + 'a) -> Self {
+    pub fn pending(keys: impl Future<Output = Result<KeySet, KeyError>> + Send + 'a) -> Self {
         Self(Lookup::Pending(Box::pin(keys)))
     }
 }

@@ -1,0 +1,10 @@
+//! The claims that the rules look at, read once from the decoded payload (RFC 7519 §4.1).
+//!
+//! - A payload is a UTF-8 JSON object with unique names, judged after unescaping.
+//! - Nothing is verified here: these are what a token *says*.
+
+mod registered;
+mod scopes;
+
+pub(crate) use registered::{Audience, ClaimNames, Confirmation, Member, Registered, Time, unverified_issuer};
+pub(crate) use scopes::{Scopes, is_scope};

@@ -1,0 +1,411 @@
+//! The registered claims of a payload, borrowed from it.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+
+use super::Scopes;
+use crate::clock::UnixTime;
+use crate::error::AuthErrorKind;
+use crate::jose::json::{Names, Scalar, Text};
+
+/// Which claims an issuer uses for what.
+#[derive(Clone, Debug)]
+pub(crate) struct ClaimNames {
+    /// Where the audience is: `aud`, or `client_id` or `azp` for providers without one.
+    pub(crate) audience: Cow<'static, str>,
+    /// Where scopes are.
+    pub(crate) scopes: Vec<Cow<'static, str>>,
+    /// What must be there, whatever it holds. At most 64.
+    pub(crate) required: Vec<Cow<'static, str>>,
+}
+
+impl Default for ClaimNames {
+    fn default() -> Self {
+        Self { audience: "aud".into(), scopes: vec!["scope".into(), "scp".into()], required: Vec::new() }
+    }
+}
+
+/// A claim that should be a string.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum Member<'p> {
+    #[default]
+    Absent,
+    Text(Cow<'p, str>),
+    /// There, and not a string.
+    Wrong,
+}
+
+impl Member<'_> {
+    pub(crate) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Absent | Self::Wrong => None,
+        }
+    }
+}
+
+/// A claim that should be a `NumericDate` (RFC 7519 §2).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Time {
+    #[default]
+    Absent,
+    At(UnixTime),
+    /// There, and not a finite number.
+    Wrong,
+}
+
+impl Time {
+    pub(crate) fn at(self) -> Option<UnixTime> {
+        match self {
+            Self::At(time) => Some(time),
+            Self::Absent | Self::Wrong => None,
+        }
+    }
+}
+
+/// RFC 7519 §4.1.3: a string or an array of strings.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum Audience<'p> {
+    #[default]
+    Absent,
+    One(Cow<'p, str>),
+    Many(Vec<Cow<'p, str>>),
+    Wrong,
+}
+
+/// What `cnf` binds the token to (RFC 7800).
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) enum Confirmation {
+    #[default]
+    Absent,
+    /// There, whatever its form.
+    Present,
+}
+
+/// The claims that the rules look at.
+#[derive(Debug, Default)]
+pub(crate) struct Registered<'p> {
+    pub(crate) iss: Member<'p>,
+    pub(crate) sub: Member<'p>,
+    pub(crate) jti: Member<'p>,
+    pub(crate) client_id: Member<'p>,
+    pub(crate) audience: Audience<'p>,
+    pub(crate) exp: Time,
+    pub(crate) nbf: Time,
+    pub(crate) iat: Time,
+    pub(crate) scopes: Scopes<'p>,
+    pub(crate) cnf: Confirmation,
+    /// A logout or security event token has `events` (RFC 8417 §2.2).
+    pub(crate) is_event: bool,
+    /// A bit for each name in [`ClaimNames::required`].
+    pub(crate) required: u64,
+}
+
+impl<'p> Registered<'p> {
+    pub(crate) fn parse(payload: &'p [u8], names: &ClaimNames) -> Result<Self, AuthErrorKind> {
+        let text = std::str::from_utf8(payload).map_err(|_| AuthErrorKind::MalformedPayload)?;
+        let mut json = serde_json::Deserializer::from_str(text);
+        let registered = RegisteredSeed(names).deserialize(&mut json);
+        let end = json.end();
+        registered.and_then(|registered| end.map(|()| registered)).map_err(|_| AuthErrorKind::MalformedPayload)
+    }
+}
+
+struct RegisteredSeed<'n>(&'n ClaimNames);
+
+impl<'de> DeserializeSeed<'de> for RegisteredSeed<'_> {
+    type Value = Registered<'de>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for RegisteredSeed<'_> {
+    type Value = Registered<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JWT claims set")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut claims = Registered::default();
+        let mut seen = Names::new();
+        while let Some(Text(name)) = map.next_key()? {
+            seen.insert(name.clone())?;
+            if let Some(at) = self.0.required.iter().position(|required| *required == name) {
+                claims.required |= 1 << at;
+            }
+            if self.0.audience == name {
+                claims.audience = map.next_value()?;
+                if name == "client_id" {
+                    claims.client_id = match &claims.audience {
+                        Audience::One(client) => Member::Text(client.clone()),
+                        _ => Member::Wrong,
+                    };
+                }
+                continue;
+            }
+            match &*name {
+                "iss" => claims.iss = map.next_value()?,
+                "sub" => claims.sub = map.next_value()?,
+                "jti" => claims.jti = map.next_value()?,
+                "client_id" => claims.client_id = map.next_value()?,
+                "exp" => claims.exp = map.next_value()?,
+                "nbf" => claims.nbf = map.next_value()?,
+                "iat" => claims.iat = map.next_value()?,
+                "cnf" => {
+                    map.next_value::<IgnoredAny>()?;
+                    claims.cnf = Confirmation::Present;
+                }
+                other => {
+                    claims.is_event |= other == "events";
+                    if self.0.scopes.contains(&name) {
+                        map.next_value_seed(ScopesSeed(&mut claims.scopes))?;
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+            }
+        }
+        Ok(claims)
+    }
+}
+
+impl<'de> Deserialize<'de> for Member<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Scalar::deserialize(deserializer)? {
+            Scalar::Text(text) => Self::Text(text),
+            Scalar::Integer(_) | Scalar::Number(_) | Scalar::Other => Self::Wrong,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Ok(match Scalar::deserialize(deserializer)? {
+            Scalar::Integer(seconds) => Self::At(UnixTime::from_secs(seconds)),
+            // Casting saturates, and JSON has no NaN.
+            #[expect(clippy::cast_possible_truncation)]
+            Scalar::Number(seconds) if seconds.is_finite() => {
+                Self::At(UnixTime::from_millis((seconds * 1000.0) as i64))
+            }
+            Scalar::Text(_) | Scalar::Number(_) | Scalar::Other => Self::Wrong,
+        })
+    }
+}
+
+impl<'de> Deserialize<'de> for Audience<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct AudienceVisitor;
+        impl<'de> Visitor<'de> for AudienceVisitor {
+            type Value = Audience<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Audience::One(Cow::Borrowed(text)))
+            }
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Audience::One(Cow::Owned(text.to_owned())))
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                let (mut all, mut wrong) = (Vec::new(), false);
+                while let Some(member) = seq.next_element::<Member<'de>>()? {
+                    match member {
+                        Member::Text(text) => all.push(text),
+                        Member::Absent | Member::Wrong => wrong = true,
+                    }
+                }
+                Ok(if wrong { Audience::Wrong } else { Audience::Many(all) })
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                Ok(Audience::Wrong)
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Audience::Wrong)
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Audience::Wrong)
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Audience::Wrong)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Audience::Wrong)
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Audience::Wrong)
+            }
+        }
+        deserializer.deserialize_any(AudienceVisitor)
+    }
+}
+
+/// Adds to the scopes what one claim grants: a string, or an array of strings. Anything else grants nothing.
+struct ScopesSeed<'s, 'p>(&'s mut Scopes<'p>);
+
+impl<'de> DeserializeSeed<'de> for ScopesSeed<'_, 'de> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        match Audience::deserialize(deserializer)? {
+            Audience::One(text) => self.0.add_text(text),
+            Audience::Many(names) => names.iter().for_each(|name| self.0.add_name(name)),
+            Audience::Absent | Audience::Wrong => {}
+        }
+        Ok(())
+    }
+}
+
+/// The `iss` of an unverified payload, to pick the issuer by. `None` where it is missing or no string; what is
+/// malformed beyond it comes to light when the payload is read whole.
+pub(crate) fn unverified_issuer(payload: &[u8]) -> Result<Option<Cow<'_, str>>, AuthErrorKind> {
+    struct IssuerVisitor;
+    impl<'de> Visitor<'de> for IssuerVisitor {
+        type Value = Option<Cow<'de, str>>;
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a JWT claims set")
+        }
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+            let mut issuer = None;
+            let mut seen = false;
+            while let Some(Text(name)) = map.next_key()? {
+                if name == "iss" {
+                    if std::mem::replace(&mut seen, true) {
+                        return Err(A::Error::custom("a name occurs twice"));
+                    }
+                    if let Member::Text(text) = map.next_value()? {
+                        issuer = Some(text);
+                    }
+                } else {
+                    map.next_value::<IgnoredAny>()?;
+                }
+            }
+            Ok(issuer)
+        }
+    }
+    let text = std::str::from_utf8(payload).map_err(|_| AuthErrorKind::MalformedPayload)?;
+    serde_json::Deserializer::from_str(text).deserialize_map(IssuerVisitor).map_err(|_| AuthErrorKind::MalformedPayload)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(payload: &str) -> Result<Registered<'_>, AuthErrorKind> {
+        Registered::parse(payload.as_bytes(), &ClaimNames::default())
+    }
+
+    #[test]
+    fn payloads_that_are_no_objects_or_repeat_a_name_are_malformed() {
+        let malformed = [
+            "",
+            "null",
+            "[]",
+            "\"iss\"",
+            "{",
+            "{} {}",
+            "{\"iss\":1,}",
+            "{\"a\":1,\"a\":2}",
+            "{\"a\":1,\"\\u0061\":2}",
+            "{\"exp\":NaN}",
+            "{\"exp\":Infinity}",
+            "{\"exp\":1e999}",
+            "\u{feff}{}",
+        ];
+        for payload in malformed {
+            assert_eq!(parse(payload).err(), Some(AuthErrorKind::MalformedPayload), "{payload}");
+        }
+        let not_utf8 = Registered::parse(b"{\"iss\":\"\xff\"}", &ClaimNames::default());
+        assert_eq!(not_utf8.err(), Some(AuthErrorKind::MalformedPayload));
+        assert!(parse(" {\"a\":{\"a\":[1,{}]}} ").is_ok());
+    }
+
+    #[test]
+    fn times_are_numbers_and_saturate() {
+        let cases = [
+            ("0", Time::At(UnixTime::from_secs(0))),
+            ("-5", Time::At(UnixTime::from_secs(-5))),
+            ("1.5", Time::At(UnixTime::from_millis(1500))),
+            ("1e3", Time::At(UnixTime::from_secs(1000))),
+            ("1e300", Time::At(UnixTime::from_millis(i64::MAX))),
+            ("-1e300", Time::At(UnixTime::from_millis(i64::MIN))),
+            ("18446744073709551615", Time::At(UnixTime::from_secs(i64::MAX))),
+            ("99999999999999999999999", Time::At(UnixTime::from_millis(i64::MAX))),
+            ("\"1\"", Time::Wrong),
+            ("null", Time::Wrong),
+            ("true", Time::Wrong),
+            ("[1]", Time::Wrong),
+            ("{}", Time::Wrong),
+        ];
+        for (text, expected) in cases {
+            let payload = format!(r#"{{"exp":{text}}}"#);
+            assert_eq!(parse(&payload).map(|claims| claims.exp), Ok(expected), "{text}");
+        }
+        assert_eq!(parse("{}").map(|claims| claims.exp), Ok(Time::Absent));
+    }
+
+    #[test]
+    fn an_audience_is_a_string_or_an_array_of_strings() {
+        let cases = [
+            (r#""a""#, Audience::One("a".into())),
+            (r#"["a","b"]"#, Audience::Many(vec!["a".into(), "b".into()])),
+            ("[]", Audience::Many(vec![])),
+            (r#"["a",1]"#, Audience::Wrong),
+            (r#"["a",["b"]]"#, Audience::Wrong),
+            ("7", Audience::Wrong),
+            ("null", Audience::Wrong),
+            (r#"{"a":"b"}"#, Audience::Wrong),
+        ];
+        for (text, expected) in cases {
+            let payload = format!(r#"{{"aud":{text}}}"#);
+            assert_eq!(parse(&payload).map(|claims| claims.audience), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn scopes_come_from_a_string_or_an_array_and_from_both_claims() {
+        let cases = [
+            (r#"{"scope":"read write"}"#, "read write"),
+            (r#"{"scope":["read","write"]}"#, "read write"),
+            (r#"{"scp":["read"],"scope":"write"}"#, "read write"),
+            (r#"{"scope":["read write"]}"#, ""),
+            (r#"{"scope":7}"#, ""),
+            (r#"{"scope":null}"#, ""),
+            ("{}", ""),
+        ];
+        for (payload, expected) in cases {
+            assert_eq!(parse(payload).map(|claims| claims.scopes.as_str().to_owned()), Ok(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn names_are_configurable() {
+        let names = ClaimNames {
+            audience: "client_id".into(),
+            scopes: vec!["permissions".into()],
+            required: vec!["tenant".into(), "sub".into(), "gone".into()],
+        };
+        let payload = br#"{"aud":"x","client_id":"c","permissions":["p"],"scope":"s","tenant":null,"sub":"u"}"#;
+        let claims = Registered::parse(payload, &names).expect("valid");
+        assert_eq!(claims.audience, Audience::One("c".into()));
+        assert_eq!(claims.client_id, Member::Text("c".into()));
+        assert_eq!(claims.scopes.as_str(), "p");
+        assert_eq!(claims.required, 0b011);
+    }
+
+    #[test]
+    fn the_unverified_issuer_is_read_without_the_rest() {
+        let read = |payload: &'static str| unverified_issuer(payload.as_bytes());
+        assert_eq!(read(r#"{"a":[1],"iss":"x"}"#), Ok(Some("x".into())));
+        assert_eq!(read(r#"{"\u0069ss":"x"}"#), Ok(Some("x".into())));
+        assert_eq!(read(r#"{"iss":["x"]}"#), Ok(None));
+        assert_eq!(read("{}"), Ok(None));
+        assert_eq!(read(r#"{"iss":"x","iss":"y"}"#), Err(AuthErrorKind::MalformedPayload));
+        assert_eq!(read("[]"), Err(AuthErrorKind::MalformedPayload));
+    }
+}

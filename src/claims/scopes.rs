@@ -1,0 +1,62 @@
+//! Scopes: a space-separated string (RFC 6749 §3.3, RFC 8693 §4.2) or an array of strings.
+
+use std::borrow::Cow;
+
+/// True for a `scope-token`: one or more of %x21 / %x23-5B / %x5D-7E.
+pub(crate) fn is_scope(name: &str) -> bool {
+    !name.is_empty() && name.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
+}
+
+/// The scopes that a token grants, from one claim or several, separated by single spaces.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Scopes<'p>(Cow<'p, str>);
+
+impl<'p> Scopes<'p> {
+    /// Adds what a string grants: the names between its spaces. What is no `scope-token` grants nothing.
+    pub(crate) fn add_text(&mut self, text: Cow<'p, str>) {
+        let is_plain = text.split(' ').all(is_scope);
+        if self.0.is_empty() && is_plain {
+            self.0 = text;
+        } else {
+            text.split(' ').for_each(|name| self.add_name(name));
+        }
+    }
+
+    /// Adds one name. One with a space in it, or a quote, grants nothing: it must not turn into two.
+    pub(crate) fn add_name(&mut self, name: &str) {
+        if is_scope(name) {
+            let all = self.0.to_mut();
+            if !all.is_empty() {
+                all.push(' ');
+            }
+            all.push_str(name);
+        }
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_scope_token_grants_nothing() {
+        let mut scopes = Scopes::default();
+        scopes.add_text("read  write ".into());
+        scopes.add_text("a\"b admin\u{e9}\tx c".into());
+        scopes.add_name("root all");
+        scopes.add_name("");
+        scopes.add_name("d");
+        assert_eq!(scopes.as_str(), "read write c d");
+    }
+
+    #[test]
+    fn one_plain_string_is_borrowed() {
+        let mut scopes = Scopes::default();
+        scopes.add_text("read write".into());
+        assert!(matches!(scopes.0, Cow::Borrowed("read write")));
+    }
+}

@@ -1,0 +1,28 @@
+//! Tracing events, at one place. Without the feature `tracing` they are nothing.
+//!
+//! - What a client can cause is `debug`: no flood of tokens becomes a flood of logs.
+//! - Fields are fixed: `kind` is the label of an [`AuthErrorKind`](crate::AuthErrorKind); none holds a token or a key.
+
+#![cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "the events are compiled out"))]
+
+use crate::error::AuthError;
+
+/// A request was refused.
+pub(crate) fn refused(error: &AuthError) {
+    #[cfg(feature = "tracing")]
+    if error.kind().is_our_fault() {
+        tracing::warn!(kind = error.kind().label(), detail = error.detail(), "request not judged");
+    } else {
+        tracing::debug!(kind = error.kind().label(), detail = error.detail(), "request refused");
+    }
+}
+
+/// A guard or an extractor found no verified token because of how the service is put together.
+pub(crate) fn misplaced(what: &str, wanted: &str, found: Option<&str>) {
+    #[cfg(feature = "tracing")]
+    if let Some(found) = found {
+        tracing::error!(wanted, found, "{what}: the layer `JwtAuth` in front verifies other claims");
+    } else {
+        tracing::error!(wanted, "{what}: there is no layer `JwtAuth` in front");
+    }
+}

@@ -1,0 +1,121 @@
+//! Where a request carries its token.
+//!
+//! - [`BearerHeader`]: `Authorization: Bearer …` (RFC 6750 §2.1), the scheme in any case.
+//! - "No token" and "a bad token" are different: the first is `Ok(None)`, the second an error (CVE-2021-21378).
+//! - Two `Authorization` headers are refused, never "the first wins" (RFC 6750 §2).
+//!
+//! ```
+//! use http::Request;
+//! use tower_jwt_auth::extract::{BearerHeader, ExtractToken};
+//!
+//! let (head, ()) = Request::builder().header("authorization", "bearer abc").body(()).unwrap().into_parts();
+//! let bearer = BearerHeader::new();
+//! assert_eq!(bearer.extract(&head).unwrap().unwrap().token(), "abc");
+//!
+//! let (head, ()) = Request::builder().header("authorization", "Bearer a b").body(()).unwrap().into_parts();
+//! assert!(bearer.extract(&head).is_err());
+//! ```
+
+mod bearer;
+
+pub use bearer::BearerHeader;
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use http::request::Parts;
+
+use crate::error::{AuthError, AuthErrorKind};
+
+/// Finds the credential of a request.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not extract tokens",
+    note = "use `BearerHeader`, a closure wrapped by `extract::from_fn`, or implement `ExtractToken` (one method)"
+)]
+pub trait ExtractToken: Send + Sync + 'static {
+    /// The credential; `None` where there is none of this kind.
+    ///
+    /// # Errors
+    /// When there is one, and it cannot be a token, or when there are several.
+    fn extract<'a>(&'a self, head: &'a Parts) -> Result<Option<Credential<'a>>, AuthError>;
+}
+
+impl<T: ExtractToken + ?Sized> ExtractToken for Arc<T> {
+    fn extract<'a>(&'a self, head: &'a Parts) -> Result<Option<Credential<'a>>, AuthError> {
+        (**self).extract(head)
+    }
+}
+
+/// A token as a request carries it. Nothing in it has been verified, and its `Debug` does not show it.
+pub struct Credential<'a> {
+    token: Cow<'a, str>,
+}
+
+impl<'a> Credential<'a> {
+    /// A bearer token.
+    ///
+    /// # Errors
+    /// When it is empty or has bytes outside `b64token` (RFC 6750 §2.1).
+    pub fn bearer(token: impl Into<Cow<'a, str>>) -> Result<Self, AuthError> {
+        let token = token.into();
+        let body = token.trim_end_matches('=');
+        let is_b64token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+        if body.is_empty() || !body.bytes().all(is_b64token) {
+            return Err(AuthErrorKind::MalformedCredential.into());
+        }
+        Ok(Self { token })
+    }
+
+    /// The token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    pub(crate) fn into_token(self) -> String {
+        self.token.into_owned()
+    }
+}
+
+impl fmt::Debug for Credential<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential").finish_non_exhaustive()
+    }
+}
+
+/// A closure as an [`ExtractToken`].
+///
+/// ```
+/// use tower_jwt_auth::extract::{self, Credential};
+///
+/// let from_api_gateway = extract::from_fn(|head| match head.headers.get("x-forwarded-access-token") {
+///     Some(value) => Credential::bearer(value.to_str().unwrap_or_default()).map(Some),
+///     None => Ok(None),
+/// });
+/// # let _: &dyn extract::ExtractToken = &from_api_gateway;
+/// ```
+pub fn from_fn<F>(extract: F) -> FromFn<F>
+where
+    F: for<'a> Fn(&'a Parts) -> Result<Option<Credential<'a>>, AuthError> + Send + Sync + 'static,
+{
+    FromFn(extract)
+}
+
+/// What [`from_fn`] returns.
+#[derive(Clone)]
+pub struct FromFn<F>(F);
+
+impl<F> ExtractToken for FromFn<F>
+where
+    F: for<'a> Fn(&'a Parts) -> Result<Option<Credential<'a>>, AuthError> + Send + Sync + 'static,
+{
+    fn extract<'a>(&'a self, head: &'a Parts) -> Result<Option<Credential<'a>>, AuthError> {
+        (self.0)(head)
+    }
+}
+
+impl<F> fmt::Debug for FromFn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("extract::from_fn")
+    }
+}

@@ -1,0 +1,165 @@
+//! The layer and its settings.
+
+use std::fmt;
+use std::sync::Arc;
+
+use http::header::AUTHORIZATION;
+use http::request::Parts;
+use serde::de::DeserializeOwned;
+use tower_layer::Layer;
+
+use super::JwtAuthService;
+use crate::admission::Admission;
+use crate::error::{AuthError, AuthErrorKind, ConfigError};
+use crate::extract::{BearerHeader, ExtractToken};
+use crate::rejection::{Challenges, EmptyBody};
+use crate::verify::{Issuer, Jwt, Verifier};
+
+/// A [`Layer`] that verifies the token of every request and inserts a [`Jwt<C>`](Jwt) into its extensions.
+///
+/// Requests without a good token are answered and never reach the service: 401 with a challenge (RFC 6750 §3), 400,
+/// or 503 where the keys cannot be had. See [`rejection`](crate::rejection).
+pub struct JwtAuth<C, R = EmptyBody> {
+    gate: Gate<C, R>,
+}
+
+impl<C: DeserializeOwned + Send + Sync + 'static> JwtAuth<C> {
+    /// A layer that trusts one issuer, and takes bearer tokens from the `Authorization` header.
+    ///
+    /// # Errors
+    /// When the issuer has no audience, or another setting that cannot work: the message names the fix.
+    pub fn new(issuer: Issuer) -> Result<Self, ConfigError> {
+        Verifier::new(issuer).map(Self::with)
+    }
+
+    /// A layer around a verifier: for several issuers, or rules of one's own.
+    pub fn with(verifier: Verifier<C>) -> Self {
+        Self {
+            gate: Gate {
+                verifier,
+                extractor: Arc::new(BearerHeader::new()),
+                challenges: Arc::new(Challenges::new(None)),
+                optional: false,
+                maker: Arc::new(EmptyBody),
+            },
+        }
+    }
+}
+
+impl<C, R> JwtAuth<C, R> {
+    /// The `realm` of challenges (RFC 9110 §11.5): a fixed text, none unless set.
+    #[must_use]
+    pub fn realm(mut self, realm: impl AsRef<str>) -> Self {
+        self.gate.challenges = Arc::new(Challenges::new(Some(realm.as_ref())));
+        self
+    }
+
+    /// Lets requests without a token through, and handlers see no [`Jwt`]. A token that is there and is not good is
+    /// refused all the same.
+    #[must_use]
+    pub fn optional(mut self) -> Self {
+        self.gate.optional = true;
+        self
+    }
+
+    /// Another place to take the token from.
+    #[must_use]
+    pub fn extractor(mut self, extractor: impl ExtractToken) -> Self {
+        self.gate.extractor = Arc::new(extractor);
+        self
+    }
+
+    /// Another body for refusals: [`ProblemJson`](crate::rejection::ProblemJson), a closure, or a
+    /// [`MakeRejection`](crate::rejection::MakeRejection) of one's own.
+    #[must_use]
+    pub fn on_reject<R2>(self, maker: R2) -> JwtAuth<C, R2> {
+        let Gate { verifier, extractor, challenges, optional, maker: _ } = self.gate;
+        JwtAuth { gate: Gate { verifier, extractor, challenges, optional, maker: Arc::new(maker) } }
+    }
+}
+
+impl<S, C, R> Layer<S> for JwtAuth<C, R> {
+    type Service = JwtAuthService<S, C, R>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        JwtAuthService::new(inner, self.gate.clone())
+    }
+}
+
+impl<C, R> Clone for JwtAuth<C, R> {
+    fn clone(&self) -> Self {
+        Self { gate: self.gate.clone() }
+    }
+}
+
+impl<C, R> fmt::Debug for JwtAuth<C, R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("JwtAuth")
+            .field("verifier", &self.gate.verifier)
+            .field("optional", &self.gate.optional)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What is the same for every request.
+pub(super) struct Gate<C, R> {
+    pub(super) verifier: Verifier<C>,
+    extractor: Arc<dyn ExtractToken>,
+    pub(super) challenges: Arc<Challenges>,
+    optional: bool,
+    pub(super) maker: Arc<R>,
+}
+
+/// What the gate says of a request.
+pub(super) enum Verdict {
+    Pass,
+    Refuse(AuthError),
+    /// The keys for this token are not at hand.
+    Wait(String),
+}
+
+impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
+    pub(super) fn judge(&self, head: &mut Parts) -> Verdict {
+        if let Some(value) = head.headers.get_mut(AUTHORIZATION) {
+            value.set_sensitive(true);
+        }
+        let credential = match self.extractor.extract(head) {
+            Ok(Some(credential)) => credential,
+            Ok(None) if self.optional => {
+                Admission::insert_anonymous(&mut head.extensions, &self.challenges);
+                return Verdict::Pass;
+            }
+            Ok(None) => return Verdict::Refuse(AuthErrorKind::MissingToken.into()),
+            Err(error) => {
+                // There may be a second header, and a maker of answers sees them all.
+                let authorization = head.headers.iter_mut().filter(|(name, _)| *name == AUTHORIZATION);
+                authorization.for_each(|(_, value)| value.set_sensitive(true));
+                return Verdict::Refuse(error);
+            }
+        };
+        match self.verifier.verify_now(credential.token()) {
+            Some(Ok(jwt)) => {
+                self.admit(head, jwt);
+                Verdict::Pass
+            }
+            Some(Err(error)) => Verdict::Refuse(error),
+            None => Verdict::Wait(credential.into_token()),
+        }
+    }
+
+    pub(super) fn admit(&self, head: &mut Parts, jwt: Jwt<C>) {
+        Admission::insert(&mut head.extensions, jwt, &self.challenges);
+    }
+}
+
+impl<C, R> Clone for Gate<C, R> {
+    fn clone(&self) -> Self {
+        Self {
+            verifier: self.verifier.clone(),
+            extractor: Arc::clone(&self.extractor),
+            challenges: Arc::clone(&self.challenges),
+            optional: self.optional,
+            maker: Arc::clone(&self.maker),
+        }
+    }
+}

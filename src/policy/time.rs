@@ -1,0 +1,118 @@
+//! `exp`, `nbf` and `iat` (RFC 7519 §4.1.4 to §4.1.6).
+//!
+//! - Expired when now ≥ exp + leeway; early when now < nbf − leeway.
+//! - A time that is there and is no number is refused, needed or not (CVE-2026-25537).
+
+use std::time::Duration;
+
+use crate::claims::{Registered, Time};
+use crate::clock::UnixTime;
+use crate::error::AuthErrorKind;
+
+/// The largest leeway that can be set.
+pub(crate) const MAX_LEEWAY: Duration = Duration::from_secs(5 * 60);
+
+/// An issuer's rules of time.
+#[derive(Clone, Debug)]
+pub(crate) struct TimeRule {
+    pub(crate) leeway: Duration,
+    pub(crate) may_lack_expiry: bool,
+    pub(crate) max_age: Option<Duration>,
+    pub(crate) max_lifetime: Option<Duration>,
+}
+
+impl Default for TimeRule {
+    fn default() -> Self {
+        Self { leeway: Duration::from_secs(30), may_lack_expiry: false, max_age: None, max_lifetime: None }
+    }
+}
+
+impl TimeRule {
+    pub(crate) fn check(&self, claims: &Registered<'_>, now: UnixTime) -> Result<(), AuthErrorKind> {
+        let times = [claims.exp, claims.nbf, claims.iat];
+        if times.contains(&Time::Wrong) {
+            return Err(AuthErrorKind::MalformedTime);
+        }
+        let [exp, nbf, iat] = times.map(Time::at);
+        if exp.is_none() && !self.may_lack_expiry {
+            return Err(AuthErrorKind::MissingTime);
+        }
+        if (self.max_age.is_some() || self.max_lifetime.is_some()) && iat.is_none() {
+            return Err(AuthErrorKind::MissingTime);
+        }
+        if exp.is_some_and(|exp| now >= exp.plus(self.leeway)) {
+            return Err(AuthErrorKind::Expired);
+        }
+        if nbf.is_some_and(|nbf| now < nbf.minus(self.leeway)) {
+            return Err(AuthErrorKind::NotYetValid);
+        }
+        if let (Some(max_age), Some(iat)) = (self.max_age, iat) {
+            let from_the_future = iat > now.plus(self.leeway);
+            if from_the_future || now >= iat.plus(max_age).plus(self.leeway) {
+                return Err(AuthErrorKind::TooOld);
+            }
+        }
+        if let (Some(max_lifetime), Some(iat)) = (self.max_lifetime, iat)
+            && exp.is_none_or(|exp| exp > iat.plus(max_lifetime))
+        {
+            return Err(AuthErrorKind::LivesTooLong);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use AuthErrorKind::{Expired, LivesTooLong, MalformedTime, MissingTime, NotYetValid, TooOld};
+
+    const NOW: i64 = 1_000_000;
+
+    fn at(offset: i64) -> Time {
+        Time::At(UnixTime::from_secs(NOW + offset))
+    }
+
+    fn judge(rule: &TimeRule, exp: Time, nbf: Time, iat: Time) -> Result<(), AuthErrorKind> {
+        rule.check(&Registered { exp, nbf, iat, ..Registered::default() }, UnixTime::from_secs(NOW))
+    }
+
+    #[test]
+    fn every_time_has_an_edge() {
+        let plain = TimeRule::default();
+        let aged = TimeRule { max_age: Some(Duration::from_secs(100)), ..TimeRule::default() };
+        let short = TimeRule { max_lifetime: Some(Duration::from_secs(600)), ..TimeRule::default() };
+        let endless = TimeRule { may_lack_expiry: true, ..TimeRule::default() };
+        let none = Time::Absent;
+        let huge = Time::At(UnixTime::from_secs(i64::MAX));
+        let tiny = Time::At(UnixTime::from_secs(i64::MIN));
+        let cases = [
+            (&plain, at(-29), none, none, Ok(())),
+            (&plain, at(-30), none, none, Err(Expired)),
+            (&plain, none, none, none, Err(MissingTime)),
+            (&endless, none, none, none, Ok(())),
+            (&endless, at(-30), none, none, Err(Expired)),
+            (&plain, Time::Wrong, none, none, Err(MalformedTime)),
+            (&endless, Time::Wrong, none, none, Err(MalformedTime)),
+            (&plain, at(60), Time::Wrong, none, Err(MalformedTime)),
+            (&plain, at(60), none, Time::Wrong, Err(MalformedTime)),
+            (&plain, huge, none, none, Ok(())),
+            (&plain, tiny, none, none, Err(Expired)),
+            (&plain, huge, huge, none, Err(NotYetValid)),
+            (&plain, huge, tiny, none, Ok(())),
+            (&plain, at(60), at(30), none, Ok(())),
+            (&plain, at(60), at(31), none, Err(NotYetValid)),
+            (&plain, at(60), none, at(9999), Ok(())),
+            (&aged, at(60), none, none, Err(MissingTime)),
+            (&aged, at(60), none, at(-129), Ok(())),
+            (&aged, at(60), none, at(-130), Err(TooOld)),
+            (&aged, at(60), none, at(30), Ok(())),
+            (&aged, at(60), none, at(31), Err(TooOld)),
+            (&short, at(60), none, none, Err(MissingTime)),
+            (&short, at(600), none, at(0), Ok(())),
+            (&short, at(601), none, at(0), Err(LivesTooLong)),
+        ];
+        for (rule, exp, nbf, iat, verdict) in cases {
+            assert_eq!(judge(rule, exp, nbf, iat), verdict, "exp {exp:?}, nbf {nbf:?}, iat {iat:?}, {rule:?}");
+        }
+    }
+}

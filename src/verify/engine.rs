@@ -1,0 +1,276 @@
+//! The checks in their order, once for the request path and for explanations.
+//!
+//! Envelope, header, (with several issuers: which one), algorithm, key, signature, payload, issuer, audience, time,
+//! claims. The steps up to the signature are pure; between them stands the key source, which may wait.
+
+use std::sync::Arc;
+
+use super::explain::{Check, Observe};
+use super::issuer::Trusted;
+use crate::claims::{Audience, Confirmation, Registered, Time};
+use crate::clock::UnixTime;
+use crate::error::{AuthError, AuthErrorKind};
+use crate::jose::Algorithm;
+use crate::jose::compact::{self, Decoded};
+use crate::jose::header::Header;
+use crate::keys::{Found, KeyError, KeyQuery, KeySet, Keys};
+use crate::keys::{Lookup, PendingKeys};
+
+/// Room for the decoded segments of common tokens, on the stack.
+pub(super) struct Buffers {
+    header: Decoded<256>,
+    payload: Decoded<2048>,
+    signature: Decoded<1024>,
+}
+
+impl Buffers {
+    pub(super) fn new() -> Self {
+        Self { header: Decoded::new(), payload: Decoded::new(), signature: Decoded::new() }
+    }
+}
+
+/// A token that has been taken apart and not verified.
+pub(super) struct Unverified<'t> {
+    signed: &'t [u8],
+    signature: &'t [u8],
+    pub(super) payload: &'t [u8],
+    pub(super) header: Header<'t>,
+}
+
+impl<'t> Unverified<'t> {
+    /// Envelope and header: what can be judged without knowing the issuer.
+    pub(super) fn open(token: &'t str, room: &'t mut Buffers, see: &mut impl Observe) -> Result<Self, AuthErrorKind> {
+        see.saw(Check::Envelope, || format!("{} bytes, {} segments", token.len(), token.split('.').count()));
+        let compact = compact::split(token.as_bytes())?;
+        room.header.decode(compact.header)?;
+        room.payload.decode(compact.payload)?;
+        room.signature.decode(compact.signature)?;
+        let room: &'t Buffers = room;
+        see.saw(Check::Header, || String::from_utf8_lossy(room.header.bytes()).into_owned());
+        let header = Header::parse(room.header.bytes())?;
+        Ok(Self { signed: compact.signed, signature: room.signature.bytes(), payload: room.payload.bytes(), header })
+    }
+
+    /// `typ`, then `alg`, by the rules of the issuer.
+    pub(super) fn algorithm(&self, issuer: &Trusted, see: &mut impl Observe) -> Result<Algorithm, AuthErrorKind> {
+        issuer.types.check(self.header.typ.as_deref())?;
+        see.saw(Check::Algorithm, || {
+            format!("{:?}, allowed: {:?}", self.header.alg.as_deref().unwrap_or("(none)"), issuer.algorithms)
+        });
+        let algorithm = self.header.algorithm()?;
+        if issuer.algorithms.contains(algorithm) { Ok(algorithm) } else { Err(AuthErrorKind::AlgorithmNotAllowed) }
+    }
+
+    pub(super) fn registered(&self, issuer: &Trusted, see: &mut impl Observe) -> Result<Registered<'t>, AuthErrorKind> {
+        see.saw(Check::Payload, || format!("{} bytes", self.payload.len()));
+        Registered::parse(self.payload, &issuer.claims)
+    }
+}
+
+/// The way to the key: ask the source, try what it has, and where nothing fits ask once more.
+pub(super) struct Search<'s> {
+    issuer: &'s Trusted,
+    algorithm: Algorithm,
+    now: UnixTime,
+    /// The set that had no key, so that the same answer is not tried again.
+    tried: Option<KeySet>,
+    is_retry: bool,
+    /// A key was tried and did not verify.
+    mismatch: bool,
+}
+
+pub(super) enum Step<'s> {
+    /// The signature is good, or the token is refused.
+    Done(Result<(), AuthError>),
+    /// The source needs time.
+    Wait(PendingKeys<'s>),
+}
+
+impl<'s> Search<'s> {
+    pub(super) fn new(issuer: &'s Trusted, algorithm: Algorithm, now: UnixTime) -> Self {
+        Self { issuer, algorithm, now, tried: None, is_retry: false, mismatch: false }
+    }
+
+    /// Asks the source, until there is a verdict or a future.
+    pub(super) fn ask(&mut self, token: &Unverified<'_>, see: &mut impl Observe) -> Step<'s> {
+        loop {
+            if !self.is_retry {
+                see.saw(Check::Key, || format!("kid {:?}", token.header.kid.as_deref().unwrap_or("(none)")));
+            }
+            let query = KeyQuery::new(self.algorithm, token.header.kid.as_deref(), self.is_retry);
+            let answer = match self.issuer.keys.lookup(&query).0 {
+                Lookup::Ready(keys) => Ok(keys),
+                // On the first question nothing is usable, whatever the token; on the second, its own rules come first.
+                Lookup::Failed(error) if !self.is_retry => return Step::Done(Err(error.into())),
+                Lookup::Failed(error) => match self.precheck(token, see) {
+                    Ok(()) => Err(error),
+                    Err(refused) => return Step::Done(Err(refused)),
+                },
+                Lookup::Pending(future) => match self.precheck(token, see) {
+                    Ok(()) => return Step::Wait(future),
+                    Err(refused) => return Step::Done(Err(refused)),
+                },
+            };
+            if let Some(verdict) = self.judge(token, answer, see) {
+                return Step::Done(verdict);
+            }
+        }
+    }
+
+    /// Takes what a future brought, and goes on.
+    pub(super) fn answered(
+        &mut self,
+        token: &Unverified<'_>,
+        answer: Result<KeySet, KeyError>,
+        see: &mut impl Observe,
+    ) -> Step<'s> {
+        match self.judge(token, answer.map(Keys::from), see) {
+            Some(verdict) => Step::Done(verdict),
+            None => self.ask(token, see),
+        }
+    }
+
+    /// Who, for whom, and when, from the payload as it stands: a token that fails here is not saved by any key. Only a
+    /// failure is shown; where the token passes, the key is still what matters.
+    fn precheck(&self, token: &Unverified<'_>, see: &mut impl Observe) -> Result<(), AuthError> {
+        fn check(search: &Search<'_>, token: &Unverified<'_>, see: &mut impl Observe) -> Result<(), AuthErrorKind> {
+            let registered = token.registered(search.issuer, see)?;
+            search.issuer.check_identity_and_time(&registered, search.now, see)
+        }
+        match check(self, token, &mut ()) {
+            Ok(()) => Ok(()),
+            Err(_) => Ok(check(self, token, see)?),
+        }
+    }
+
+    /// A verdict, or `None` to ask once more.
+    fn judge(
+        &mut self,
+        token: &Unverified<'_>,
+        answer: Result<Keys<'s>, KeyError>,
+        see: &mut impl Observe,
+    ) -> Option<Result<(), AuthError>> {
+        let keys = match answer {
+            Ok(keys) => keys,
+            Err(error) => return Some(Err(error.into())),
+        };
+        let set = keys.set();
+        let kid = token.header.kid.as_deref();
+        if self.tried.as_ref().is_none_or(|tried| !tried.is(set)) {
+            match set.find(self.algorithm, kid) {
+                Found::Candidates(keys) => {
+                    let keys = keys.into_iter().flatten();
+                    see.saw(Check::Key, || {
+                        format!("kid {:?}, {} to try", kid.unwrap_or("(none)"), keys.clone().count())
+                    });
+                    see.saw(Check::Signature, || format!("{} bytes", token.signature.len()));
+                    for key in keys {
+                        if key.verify(token.signed, token.signature) {
+                            return Some(Ok(()));
+                        }
+                    }
+                    self.mismatch = true;
+                }
+                Found::OtherAlgorithm => return Some(Err(AuthErrorKind::UnknownKey.into())),
+                Found::Nothing => {}
+            }
+        }
+        // A bad signature under a known kid is final: forged tokens must not buy fetches.
+        let known = kid.is_some_and(|kid| set.knows(kid));
+        if known || self.is_retry {
+            let kind = if self.mismatch { AuthErrorKind::InvalidSignature } else { AuthErrorKind::UnknownKey };
+            return Some(Err(kind.into()));
+        }
+        self.tried = Some(set.clone());
+        self.is_retry = true;
+        None
+    }
+}
+
+impl Trusted {
+    pub(super) fn check_identity_and_time(
+        &self,
+        registered: &Registered<'_>,
+        now: UnixTime,
+        see: &mut impl Observe,
+    ) -> Result<(), AuthErrorKind> {
+        see.saw(Check::Issuer, || {
+            format!("{}, trusted: {:?}", say(registered.iss.text()), self.name().unwrap_or("(any)"))
+        });
+        self.issuer.check(&registered.iss)?;
+        see.saw(Check::Audience, || say_audience(&registered.audience));
+        self.audience.check(&registered.audience)?;
+        see.saw(Check::Time, || {
+            let say = |time| match time {
+                Time::Absent => "missing".to_owned(),
+                Time::At(at) => at.as_secs().to_string(),
+                Time::Wrong => "not a number".to_owned(),
+            };
+            let [exp, nbf, iat] = [registered.exp, registered.nbf, registered.iat].map(say);
+            format!("exp {exp}, nbf {nbf}, iat {iat}; now {}, leeway {} s", now.as_secs(), self.time.leeway.as_secs())
+        });
+        self.time.check(registered, now)
+    }
+
+    /// The rules for claims that need no type.
+    pub(super) fn check_claims(&self, registered: &Registered<'_>, see: &mut impl Observe) -> Result<(), AuthError> {
+        let missing = || {
+            let absent = |at: &usize| registered.required & (1 << at) == 0;
+            (0..self.claims.required.len()).find(absent).map(|at| &*self.claims.required[at])
+        };
+        see.saw(Check::Claims, || match missing() {
+            Some(name) => format!("{name:?} is missing"),
+            None => "all required claims are there".to_owned(),
+        });
+        if registered.is_event {
+            return Err(AuthErrorKind::SecurityEvent.into());
+        }
+        if registered.cnf == Confirmation::Present && !self.binding_checked_upstream {
+            see.saw(Check::Claims, || "`cnf` binds the token to a key that nobody here checks".to_owned());
+            return Err(AuthErrorKind::BindingNotChecked.into());
+        }
+        match missing() {
+            Some(name) => Err(AuthError::new(AuthErrorKind::MissingClaim).with_detail(format!("`{name}`"))),
+            None => Ok(()),
+        }
+    }
+}
+
+fn say(text: Option<&str>) -> String {
+    text.map_or("missing or not a string".to_owned(), |text| format!("{text:?}"))
+}
+
+fn say_audience(audience: &Audience<'_>) -> String {
+    match audience {
+        Audience::Absent => "missing".to_owned(),
+        Audience::One(name) => format!("{name:?}"),
+        Audience::Many(names) => format!("{names:?}"),
+        Audience::Wrong => "neither a string nor an array of strings".to_owned(),
+    }
+}
+
+/// The issuers of a verifier.
+pub(super) enum Issuers {
+    One(Arc<Trusted>),
+    Several(std::collections::HashMap<Box<str>, Arc<Trusted>>),
+}
+
+impl Issuers {
+    /// The issuer of a token: the only one, or the one that its unverified `iss` names.
+    pub(super) fn select(
+        &self,
+        token: &Unverified<'_>,
+        see: &mut impl Observe,
+    ) -> Result<&Arc<Trusted>, AuthErrorKind> {
+        match self {
+            Self::One(issuer) => Ok(issuer),
+            Self::Several(issuers) => {
+                see.saw(Check::Payload, || format!("{} bytes", token.payload.len()));
+                let iss = crate::claims::unverified_issuer(token.payload)?;
+                see.saw(Check::Issuer, || format!("{}, {} are trusted", say(iss.as_deref()), issuers.len()));
+                let iss = iss.ok_or(AuthErrorKind::InvalidIssuer)?;
+                issuers.get(&*iss).ok_or(AuthErrorKind::InvalidIssuer)
+            }
+        }
+    }
+}

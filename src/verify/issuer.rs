@@ -1,0 +1,264 @@
+//! One trusted issuer: its name, its keys, and what its tokens must look like.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::claims::ClaimNames;
+use crate::crypto;
+use crate::error::ConfigError;
+use crate::jose::{Algorithm, AlgorithmSet};
+use crate::keys::KeySource;
+use crate::policy::{AudienceRule, IssuerRule, MAX_ISSUER, MAX_LEEWAY, TimeRule, TypeRule};
+
+/// A trusted issuer, bound to its keys, audiences and algorithms.
+///
+/// An audience is required: without one, a token that the issuer made for another service would pass here. What
+/// cannot work is said by [`Verifier`](crate::Verifier) and [`JwtAuth`](crate::JwtAuth) when they are built.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_jwt_auth::{Algorithm, Issuer, Verifier, keys::KeySet};
+///
+/// let keys = KeySet::secret(Algorithm::HS256, "0123456789abcdef0123456789abcdef")?;
+/// let issuer = Issuer::new("https://login.example.com", keys)
+///     .audience("orders")
+///     .leeway(Duration::from_secs(5));
+/// assert!(Verifier::<serde_json::Value>::new(issuer).is_ok());
+///
+/// // Refused: for whom are the tokens?
+/// let keys = KeySet::secret(Algorithm::HS256, "0123456789abcdef0123456789abcdef")?;
+/// assert!(Verifier::<serde_json::Value>::new(Issuer::new("https://login.example.com", keys)).is_err());
+/// # Ok::<(), tower_jwt_auth::ConfigError>(())
+/// ```
+#[must_use]
+pub struct Issuer {
+    names: Option<Vec<Box<str>>>,
+    keys: Arc<dyn KeySource>,
+    algorithms: Option<AlgorithmSet>,
+    audiences: Vec<Box<str>>,
+    any_audience: bool,
+    types: TypeRule,
+    time: TimeRule,
+    claims: ClaimNames,
+    binding_checked_upstream: bool,
+}
+
+impl Issuer {
+    /// An issuer by its name: exactly what its tokens have in `iss`, byte for byte (RFC 8725 §3.8).
+    pub fn new(name: impl Into<String>, keys: impl KeySource) -> Self {
+        Self {
+            names: Some(vec![name.into().into_boxed_str()]),
+            keys: Arc::new(keys),
+            algorithms: None,
+            audiences: Vec::new(),
+            any_audience: false,
+            types: TypeRule::default(),
+            time: TimeRule::default(),
+            claims: ClaimNames::default(),
+            binding_checked_upstream: false,
+        }
+    }
+
+    /// Trusts whatever these keys signed, whatever `iss` says or if it is missing. Gives up the protection against
+    /// tokens that the same keys signed for another purpose. It cannot be combined with other issuers.
+    pub fn danger_any_issuer(keys: impl KeySource) -> Self {
+        Self { names: None, ..Self::new("", keys) }
+    }
+
+    /// Another name that this issuer uses in `iss` (Google has two).
+    pub fn alias(mut self, name: impl Into<String>) -> Self {
+        if let Some(names) = &mut self.names {
+            names.push(name.into().into_boxed_str());
+        }
+        self
+    }
+
+    /// An audience that this service answers to, byte for byte (RFC 7519 §4.1.3). Call it again for more; one of
+    /// them in the token is enough.
+    pub fn audience(mut self, audience: impl Into<String>) -> Self {
+        self.audiences.push(audience.into().into_boxed_str());
+        self
+    }
+
+    /// Takes tokens for any audience, or for none. Gives up the protection against tokens that another service of
+    /// the same issuer received and passes on.
+    pub fn danger_any_audience(mut self) -> Self {
+        self.any_audience = true;
+        self
+    }
+
+    /// The claim that holds the audience, where it is not `aud`: `client_id` or `azp`, for providers whose access
+    /// tokens have no `aud`.
+    pub fn audience_claim(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.claims.audience = name.into();
+        self
+    }
+
+    /// The algorithms that tokens may have: they filter, and never choose a key's. Without a list, those that the
+    /// keys name.
+    pub fn algorithms(mut self, algorithms: impl IntoIterator<Item = Algorithm>) -> Self {
+        self.algorithms = Some(algorithms.into_iter().collect());
+        self
+    }
+
+    /// The values of `typ` that pass, one of which must then be there: case-insensitive, `application/` left out or
+    /// not. Without a list, `JWT`, `JOSE`, `at+jwt` and no `typ` at all pass (RFC 8725 §3.11).
+    pub fn types<T: Into<Cow<'static, str>>>(mut self, types: impl IntoIterator<Item = T>) -> Self {
+        self.types = TypeRule::only(types.into_iter().map(Into::into));
+        self
+    }
+
+    /// The profile for access tokens (RFC 9068 §2): `typ` must be `at+jwt`, and `iss`, `exp`, `aud`, `sub`,
+    /// `client_id`, `iat` and `jti` must be there. Id tokens do not pass.
+    pub fn access_token_profile(self) -> Self {
+        self.types(["at+jwt"]).require_claims(["iss", "exp", "aud", "sub", "client_id", "iat", "jti"])
+    }
+
+    /// How far clocks may differ: 30 seconds unless set, 5 minutes at most. A token passes until `exp` + leeway, and
+    /// from `nbf` − leeway on.
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.time.leeway = leeway;
+        self
+    }
+
+    /// How old a token may be, counted from `iat`, which must then be there and not lie ahead by more than the
+    /// leeway. No bound unless set.
+    pub fn max_age(mut self, max_age: Duration) -> Self {
+        self.time.max_age = Some(max_age);
+        self
+    }
+
+    /// How far `exp` may be from `iat`, which must then be there. No bound unless set.
+    pub fn max_lifetime(mut self, max_lifetime: Duration) -> Self {
+        self.time.max_lifetime = Some(max_lifetime);
+        self
+    }
+
+    /// Takes tokens without `exp`, which never end. An `exp` that is there is still judged.
+    pub fn danger_allow_no_expiry(mut self) -> Self {
+        self.time.may_lack_expiry = true;
+        self
+    }
+
+    /// Claims that must be there, whatever they hold. 64 at most.
+    pub fn require_claims<T: Into<Cow<'static, str>>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.claims.required.extend(names.into_iter().map(Into::into));
+        self.claims.required.sort_unstable();
+        self.claims.required.dedup();
+        self
+    }
+
+    /// The claims that hold scopes, as a space-separated string or an array: `scope` and `scp` unless set.
+    pub fn scope_claims<T: Into<Cow<'static, str>>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.claims.scopes = names.into_iter().map(Into::into).collect();
+        self
+    }
+
+    /// Takes tokens that `cnf` binds to a key (RFC 7800) as if they were not bound: for a service behind a gateway
+    /// that has checked the binding. Without such a gateway, a stolen token passes.
+    pub fn danger_binding_checked_upstream(mut self) -> Self {
+        self.binding_checked_upstream = true;
+        self
+    }
+
+    pub(super) fn build(self) -> Result<Trusted, ConfigError> {
+        let place = self
+            .names
+            .as_ref()
+            .and_then(|names| names.first())
+            .map_or("any issuer".into(), |name| format!("issuer {name:?}"));
+        self.check().map_err(|error| error.at(place))
+    }
+
+    fn check(self) -> Result<Trusted, ConfigError> {
+        if self.names.iter().flatten().any(|name| name.is_empty() || name.len() > MAX_ISSUER) {
+            return Err(ConfigError::new(format!("the name of an issuer has 1 to {MAX_ISSUER} bytes")));
+        }
+        let audience = match (self.any_audience, self.audiences.is_empty()) {
+            (true, true) => AudienceRule::Any,
+            (false, false) => AudienceRule::OneOf(self.audiences),
+            (false, true) => {
+                return Err(ConfigError::new(
+                    "no audience: name this service with `.audience(…)`, or accept tokens for any with `.danger_any_audience()`",
+                ));
+            }
+            (true, false) => {
+                return Err(ConfigError::new("`.audience(…)` and `.danger_any_audience()` exclude each other"));
+            }
+        };
+        if self.time.leeway > MAX_LEEWAY {
+            return Err(ConfigError::new("the leeway is at most 5 minutes"));
+        }
+        if self.claims.required.len() > 64 {
+            return Err(ConfigError::new("at most 64 claims can be required"));
+        }
+        let algorithms = allowed(self.algorithms, self.keys.algorithms())?;
+        Ok(Trusted {
+            issuer: self.names.map_or(IssuerRule::Any, IssuerRule::Named),
+            keys: self.keys,
+            algorithms,
+            audience,
+            types: self.types,
+            time: self.time,
+            claims: self.claims,
+            binding_checked_upstream: self.binding_checked_upstream,
+        })
+    }
+}
+
+/// The allow-list: one's own, which must be one that the source can serve, or else the source's.
+fn allowed(own: Option<AlgorithmSet>, source: Option<AlgorithmSet>) -> Result<AlgorithmSet, ConfigError> {
+    let Some(own) = own else {
+        return Ok(source.unwrap_or_else(|| Algorithm::ALL.iter().copied().collect()));
+    };
+    if own.is_empty() {
+        return Err(ConfigError::new("the list of algorithms is empty: name one, or leave the list out"));
+    }
+    if let Some(lacking) = own.iter().find(|&algorithm| !crypto::supports(algorithm)) {
+        return Err(crypto::unsupported(lacking));
+    }
+    if let Some(source) = source {
+        let has_secrets = source.iter().any(Algorithm::is_symmetric);
+        if let Some(hmac) = own.iter().find(|algorithm| algorithm.is_symmetric() && !has_secrets) {
+            return Err(ConfigError::new(format!("{hmac} is in the list, and the source has public keys only")));
+        }
+        if !own.iter().any(|algorithm| source.contains(algorithm)) {
+            return Err(ConfigError::new(format!("the source has keys for {source:?}, the list names {own:?}")));
+        }
+    }
+    Ok(own)
+}
+
+impl fmt::Debug for Issuer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Issuer")
+            .field("names", &self.names)
+            .field("audiences", &self.audiences)
+            .field("algorithms", &self.algorithms)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An issuer whose configuration has been judged.
+pub(super) struct Trusted {
+    pub(super) issuer: IssuerRule,
+    pub(super) keys: Arc<dyn KeySource>,
+    pub(super) algorithms: AlgorithmSet,
+    pub(super) audience: AudienceRule,
+    pub(super) types: TypeRule,
+    pub(super) time: TimeRule,
+    pub(super) claims: ClaimNames,
+    pub(super) binding_checked_upstream: bool,
+}
+
+impl Trusted {
+    /// The configured name; none where any issuer is taken.
+    pub(super) fn name(&self) -> Option<&str> {
+        match &self.issuer {
+            IssuerRule::Named(names) => names.first().map(|name| &**name),
+            IssuerRule::Any => None,
+        }
+    }
+}

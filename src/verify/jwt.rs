@@ -1,0 +1,186 @@
+//! The proof of verification.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use super::issuer::Trusted;
+use crate::claims::Registered;
+use crate::clock::UnixTime;
+use crate::jose::Algorithm;
+use crate::jose::header::Header;
+
+/// A verified token with its claims. Only a [`Verifier`](crate::Verifier) makes one, so to hold it is proof.
+///
+/// It is one `Arc`: cheap to clone and to move. Its `Debug` shows nothing of the token.
+pub struct Jwt<C: ?Sized>(Arc<Inner<C>>);
+
+/// A verified token whose claims type is not known here: the same `Arc`, erased. Guards read it from the request's
+/// extensions, where it stands beside `Jwt<C>`; `claims().downcast_ref::<C>()` leads back.
+pub type AnyJwt = Jwt<dyn Any + Send + Sync>;
+
+struct Inner<C: ?Sized> {
+    facts: Facts,
+    claims: C,
+}
+
+/// What is kept of a token beside its claims. The strings share one allocation.
+struct Facts {
+    issuer: Arc<Trusted>,
+    texts: Box<str>,
+    iss: Span,
+    sub: Span,
+    jti: Span,
+    client_id: Span,
+    kid: Span,
+    scope: Span,
+    algorithm: Algorithm,
+    exp: Option<UnixTime>,
+    iat: Option<UnixTime>,
+    claims_type: fn() -> &'static str,
+}
+
+/// A part of the texts. A token of at most 16 KiB has no longer ones.
+#[derive(Clone, Copy)]
+struct Span {
+    start: u16,
+    len: u16,
+}
+
+impl Span {
+    const ABSENT: Self = Self { start: u16::MAX, len: 0 };
+
+    fn append(texts: &mut String, text: Option<&str>) -> Self {
+        let Some(text) = text else { return Self::ABSENT };
+        match (u16::try_from(texts.len()), u16::try_from(text.len())) {
+            (Ok(start), Ok(len)) => {
+                texts.push_str(text);
+                Self { start, len }
+            }
+            _ => Self::ABSENT,
+        }
+    }
+
+    fn of(self, texts: &str) -> Option<&str> {
+        let start = usize::from(self.start);
+        texts.get(start..start + usize::from(self.len))
+    }
+}
+
+impl<C: Send + Sync + 'static> Jwt<C> {
+    pub(super) fn new(
+        issuer: &Arc<Trusted>,
+        algorithm: Algorithm,
+        header: &Header<'_>,
+        registered: &Registered<'_>,
+        claims: C,
+    ) -> Self {
+        let kid = header.kid.as_deref();
+        // The issuer's name is in its configuration; only where any is taken must the token's be kept.
+        let iss = if issuer.name().is_none() { registered.iss.text() } else { None };
+        let scope = registered.scopes.as_str();
+        let parts = [iss, registered.sub.text(), registered.jti.text(), registered.client_id.text(), kid, Some(scope)];
+        let mut texts = String::with_capacity(parts.iter().flatten().map(|part| part.len()).sum());
+        let [iss, sub, jti, client_id, kid, scope] = parts.map(|part| Span::append(&mut texts, part));
+        let facts = Facts {
+            issuer: Arc::clone(issuer),
+            texts: texts.into_boxed_str(),
+            iss,
+            sub,
+            jti,
+            client_id,
+            kid,
+            scope,
+            algorithm,
+            exp: registered.exp.at(),
+            iat: registered.iat.at(),
+            claims_type: std::any::type_name::<C>,
+        };
+        Self(Arc::new(Inner { facts, claims }))
+    }
+
+    /// The same token with its claims type erased.
+    pub fn erase(&self) -> AnyJwt {
+        Jwt(Arc::clone(&self.0) as Arc<Inner<dyn Any + Send + Sync>>)
+    }
+}
+
+impl<C: ?Sized> Jwt<C> {
+    /// The claims.
+    pub fn claims(&self) -> &C {
+        &self.0.claims
+    }
+
+    /// The issuer: its configured name, or the token's `iss` under
+    /// [`danger_any_issuer`](crate::Issuer::danger_any_issuer).
+    pub fn issuer(&self) -> Option<&str> {
+        self.0.facts.issuer.name().or_else(|| self.text(self.0.facts.iss))
+    }
+
+    /// `sub`, if it is a string (RFC 7519 §4.1.2).
+    pub fn subject(&self) -> Option<&str> {
+        self.text(self.0.facts.sub)
+    }
+
+    /// `jti`, if it is a string (RFC 7519 §4.1.7).
+    pub fn jwt_id(&self) -> Option<&str> {
+        self.text(self.0.facts.jti)
+    }
+
+    /// `client_id`, if it is a string (RFC 8693 §4.3).
+    pub fn client_id(&self) -> Option<&str> {
+        self.text(self.0.facts.client_id)
+    }
+
+    /// The `kid` in the token's header (RFC 7515 §4.1.4).
+    pub fn key_id(&self) -> Option<&str> {
+        self.text(self.0.facts.kid)
+    }
+
+    /// The algorithm of the signature.
+    pub fn algorithm(&self) -> Algorithm {
+        self.0.facts.algorithm
+    }
+
+    /// `exp` (RFC 7519 §4.1.4); the leeway comes on top.
+    pub fn expires_at(&self) -> Option<UnixTime> {
+        self.0.facts.exp
+    }
+
+    /// `iat` (RFC 7519 §4.1.6).
+    pub fn issued_at(&self) -> Option<UnixTime> {
+        self.0.facts.iat
+    }
+
+    /// The scopes that the token grants: the names in `scope` and `scp`, or in
+    /// [`scope_claims`](crate::Issuer::scope_claims).
+    pub fn scopes(&self) -> impl Iterator<Item = &str> {
+        self.text(self.0.facts.scope).unwrap_or("").split(' ').filter(|name| !name.is_empty())
+    }
+
+    /// True when the token grants this scope.
+    pub fn has_scope(&self, name: &str) -> bool {
+        self.scopes().any(|granted| granted == name)
+    }
+
+    /// The name of the claims type, for the log of a misplaced extractor.
+    pub(crate) fn claims_type(&self) -> &'static str {
+        (self.0.facts.claims_type)()
+    }
+
+    fn text(&self, span: Span) -> Option<&str> {
+        span.of(&self.0.facts.texts)
+    }
+}
+
+impl<C: ?Sized> Clone for Jwt<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C: ?Sized> fmt::Debug for Jwt<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Jwt").field("algorithm", &self.algorithm()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,291 @@
+//! The verifier: tokens in, proofs out.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use serde::de::DeserializeOwned;
+
+use super::engine::{Buffers, Issuers, Search, Step, Unverified};
+use super::explain::{Check, Explanation, Observe};
+use super::issuer::{Issuer, Trusted};
+use super::jwt::Jwt;
+use crate::clock::{Clock, UnixTime};
+use crate::error::{AuthError, AuthErrorKind, ConfigError};
+use crate::jose::Algorithm;
+use crate::policy::IssuerRule;
+
+/// Verifies tokens of the issuers that it trusts, and makes [`Jwt`]s with claims of type `C`.
+///
+/// Cheap to clone. It knows no HTTP: use it for websockets, GraphQL or queues, and put it behind a layer with
+/// [`JwtAuth::with`](crate::JwtAuth::with).
+pub struct Verifier<C>(Arc<Shared<C>>);
+
+struct Shared<C> {
+    issuers: Issuers,
+    rules: Vec<Rule<C>>,
+    clock: Clock,
+}
+
+type Predicate<C> = Box<dyn Fn(&Jwt<C>) -> bool + Send + Sync>;
+
+struct Rule<C> {
+    predicate: Predicate<C>,
+    refusal: AuthErrorKind,
+}
+
+/// Builds a [`Verifier`].
+#[must_use]
+pub struct VerifierBuilder<C> {
+    issuers: Vec<Issuer>,
+    rules: Vec<Rule<C>>,
+    clock: Clock,
+}
+
+impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
+    /// A verifier that trusts one issuer.
+    ///
+    /// # Errors
+    /// When the issuer has no audience, or another setting that cannot work: the message names the fix.
+    pub fn new(issuer: Issuer) -> Result<Self, ConfigError> {
+        Self::builder().trust(issuer).build()
+    }
+
+    /// A verifier with several issuers, rules of one's own, or another clock.
+    pub fn builder() -> VerifierBuilder<C> {
+        VerifierBuilder { issuers: Vec::new(), rules: Vec::new(), clock: Clock::system() }
+    }
+
+    /// Verifies a token: the compact serialization alone, without `Bearer`.
+    ///
+    /// # Errors
+    /// An [`AuthError`] whose kind names the rule that refused, or
+    /// [`KeysUnavailable`](AuthErrorKind::KeysUnavailable) where the source has no keys to give.
+    pub async fn verify(&self, token: &str) -> Result<Jwt<C>, AuthError> {
+        match self.verify_now(token) {
+            Some(verdict) => verdict,
+            None => self.verify_waiting(token, &mut ()).await,
+        }
+    }
+
+    /// Says what each check saw, for the person who asks why a token is refused. It does what
+    /// [`verify`](Self::verify) does, the questions to the key source included.
+    pub async fn explain(&self, token: &str) -> Explanation {
+        let mut checks = Vec::new();
+        let verdict = self.verify_waiting(token, &mut checks).await;
+        Explanation::new(checks, verdict.err())
+    }
+
+    /// The verdict, if the key source does not need time for it.
+    pub(crate) fn verify_now(&self, token: &str) -> Option<Result<Jwt<C>, AuthError>> {
+        let now = self.0.clock.now();
+        let mut room = Buffers::new();
+        let (unverified, issuer, algorithm) = match self.open(token, &mut room, &mut ()) {
+            Ok(opened) => opened,
+            Err(kind) => return Some(Err(kind.into())),
+        };
+        match Search::new(issuer, algorithm, now).ask(&unverified, &mut ()) {
+            Step::Done(Ok(())) => Some(self.accept(&unverified, issuer, algorithm, now, &mut ())),
+            Step::Done(Err(error)) => Some(Err(error)),
+            Step::Wait(_) => None,
+        }
+    }
+
+    /// The verdict, however long the source takes.
+    async fn verify_waiting(&self, token: &str, see: &mut (impl Observe + Send)) -> Result<Jwt<C>, AuthError> {
+        let mut room = Buffers::new();
+        let (unverified, issuer, algorithm) = self.open(token, &mut room, see)?;
+        let mut search = Search::new(issuer, algorithm, self.0.clock.now());
+        let mut step = search.ask(&unverified, see);
+        loop {
+            match step {
+                Step::Done(verdict) => {
+                    verdict?;
+                    return self.accept(&unverified, issuer, algorithm, self.0.clock.now(), see);
+                }
+                Step::Wait(keys) => step = search.answered(&unverified, keys.await, see),
+            }
+        }
+    }
+
+    fn open<'t>(
+        &'t self,
+        token: &'t str,
+        room: &'t mut Buffers,
+        see: &mut impl Observe,
+    ) -> Result<(Unverified<'t>, &'t Arc<Trusted>, Algorithm), AuthErrorKind> {
+        let unverified = Unverified::open(token, room, see)?;
+        let issuer = self.0.issuers.select(&unverified, see)?;
+        let algorithm = unverified.algorithm(issuer, see)?;
+        Ok((unverified, issuer, algorithm))
+    }
+
+    /// The payload, once the signature is good.
+    fn accept(
+        &self,
+        token: &Unverified<'_>,
+        issuer: &Arc<Trusted>,
+        algorithm: Algorithm,
+        now: UnixTime,
+        see: &mut impl Observe,
+    ) -> Result<Jwt<C>, AuthError> {
+        let registered = token.registered(issuer, see)?;
+        issuer.check_identity_and_time(&registered, now, see)?;
+        issuer.check_claims(&registered, see)?;
+        let claims: C = serde_json::from_slice(token.payload).map_err(|error| {
+            see.saw(Check::Claims, || error.to_string());
+            AuthError::new(AuthErrorKind::ClaimsMismatch).with_detail(without_values(&error))
+        })?;
+        let jwt = Jwt::new(issuer, algorithm, &token.header, &registered, claims);
+        match self.0.rules.iter().find(|rule| !(rule.predicate)(&jwt)) {
+            Some(rule) => {
+                see.saw(Check::Claims, || "a rule of one's own refused".to_owned());
+                Err(rule.refusal.into())
+            }
+            None => Ok(jwt),
+        }
+    }
+}
+
+/// What serde says of a payload that does not fit, without the value that it found there.
+fn without_values(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!("at line {} column {}", error.line(), error.column());
+    let text = text.strip_suffix(&place).map_or(&*text, str::trim_end);
+    if text.starts_with("missing field `") {
+        // The name comes from the claims type.
+        return format!("{text} {place}");
+    }
+    match text.rsplit_once(", expected ") {
+        Some((_, expected)) => format!("expected {expected} {place}"),
+        None => format!("unexpected value {place}"),
+    }
+}
+
+impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
+    /// Trusts an issuer. Call it again for more: each is bound to its own keys, audiences and algorithms.
+    pub fn trust(mut self, issuer: Issuer) -> Self {
+        self.issuers.push(issuer);
+        self
+    }
+
+    /// A rule that every token must meet; one that does not is refused: 401.
+    pub fn require(self, rule: impl Fn(&Jwt<C>) -> bool + Send + Sync + 'static) -> Self {
+        self.rule(rule, AuthErrorKind::ClaimRefused)
+    }
+
+    /// A rule about what a genuine token may do; one that does not meet it is forbidden: 403.
+    pub fn authorize(self, rule: impl Fn(&Jwt<C>) -> bool + Send + Sync + 'static) -> Self {
+        self.rule(rule, AuthErrorKind::Forbidden)
+    }
+
+    fn rule(mut self, rule: impl Fn(&Jwt<C>) -> bool + Send + Sync + 'static, refusal: AuthErrorKind) -> Self {
+        self.rules.push(Rule { predicate: Box::new(rule), refusal });
+        self
+    }
+
+    /// Another clock than the system's.
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// The verifier.
+    ///
+    /// # Errors
+    /// When no issuer is trusted, when two have the same name, when `danger_any_issuer` is not alone, or when an
+    /// issuer has a setting that cannot work: the message names the fix.
+    pub fn build(self) -> Result<Verifier<C>, ConfigError> {
+        let mut issuers = Vec::new();
+        for issuer in self.issuers {
+            issuers.push(Arc::new(issuer.build()?));
+        }
+        let issuers = if issuers.len() > 1 {
+            Issuers::Several(by_name(&issuers)?)
+        } else {
+            let only =
+                issuers.pop().ok_or_else(|| ConfigError::new("no issuer is trusted: add one with `.trust(…)`"))?;
+            Issuers::One(only)
+        };
+        Ok(Verifier(Arc::new(Shared { issuers, rules: self.rules, clock: self.clock })))
+    }
+}
+
+fn by_name(issuers: &[Arc<Trusted>]) -> Result<HashMap<Box<str>, Arc<Trusted>>, ConfigError> {
+    let mut by_name = HashMap::new();
+    for issuer in issuers {
+        let IssuerRule::Named(names) = &issuer.issuer else {
+            return Err(ConfigError::new("`danger_any_issuer` cannot be combined with other issuers"));
+        };
+        for name in names {
+            if by_name.insert(name.clone(), Arc::clone(issuer)).is_some() {
+                return Err(ConfigError::new(format!(
+                    "the issuer {name:?} is trusted twice: give it one key set with all its keys"
+                )));
+            }
+        }
+    }
+    Ok(by_name)
+}
+
+impl<C> Clone for Verifier<C> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<C> fmt::Debug for Verifier<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let issuers = match &self.0.issuers {
+            Issuers::One(_) => 1,
+            Issuers::Several(issuers) => issuers.len(),
+        };
+        f.debug_struct("Verifier").field("issuers", &issuers).finish_non_exhaustive()
+    }
+}
+
+impl<C> fmt::Debug for VerifierBuilder<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifierBuilder").field("issuers", &self.issuers).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detail_holds_no_value_from_the_token() {
+        #[derive(serde::Deserialize, Debug)]
+        #[serde(deny_unknown_fields)]
+        #[expect(dead_code)]
+        struct Strict {
+            n: u64,
+            kind: Option<Kind>,
+        }
+        #[derive(serde::Deserialize, Debug)]
+        enum Kind {
+            A,
+        }
+        let canary = [
+            r#"{"n":"CANARY"}"#,
+            r#"{"n":", expected CANARY"}"#,
+            r#"{"n":1,"CANARY":2}"#,
+            r#"{"n":1,"kind":"CANARY"}"#,
+            r#"{"CANARY":1}"#,
+            r#"{"n":1,"n":2}"#,
+        ];
+        for payload in canary {
+            let error = serde_json::from_str::<Strict>(payload).expect_err("does not fit");
+            assert!(!without_values(&error).contains("CANARY"), "{}", without_values(&error));
+        }
+        let error = serde_json::from_str::<Strict>("{}").expect_err("does not fit");
+        assert_eq!(without_values(&error), "missing field `n` at line 1 column 2");
+        let error = serde_json::from_str::<Strict>(r#"{"n":"x"}"#).expect_err("does not fit");
+        assert_eq!(without_values(&error), "expected u64 at line 1 column 8");
+        assert!(matches!(
+            serde_json::from_str::<Strict>(r#"{"n":1,"kind":"A"}"#),
+            Ok(Strict { kind: Some(Kind::A), .. })
+        ));
+    }
+}
