@@ -62,10 +62,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
     /// An [`AuthError`] whose kind names the rule that refused, or
     /// [`KeysUnavailable`](AuthErrorKind::KeysUnavailable) where the source has no keys to give.
     pub async fn verify(&self, token: &str) -> Result<Jwt<C>, AuthError> {
-        match self.verify_now(token) {
-            Some(verdict) => verdict,
-            None => self.verify_waiting(token, &mut ()).await,
-        }
+        self.verify_waiting(token, &mut ()).await
     }
 
     /// Says what each check saw, for the person who asks why a token is refused. It does what

@@ -1,0 +1,3 @@
+//! Temporary.
+#[path = "suite/provider.rs"]
+mod provider;

@@ -1,0 +1,4 @@
+//! Temporary: the vectors on their own.
+
+#[path = "suite/vectors.rs"]
+mod vectors;
