@@ -65,7 +65,7 @@ async fn show(client: &mut HealthClient<Channel>, who: &str, token: Option<Strin
 }
 
 async fn demonstrate(authority: &Authority, url: String) -> Result<(), Box<dyn Error>> {
-    let mut client = HealthClient::connect(url).await?;
+    let mut client = HealthClient::new(Channel::from_shared(url)?.connect().await?);
     let token = || authority.token().claim("scope", "health");
     show(&mut client, "a token with the scope", Some(token().sign())).await?;
     show(&mut client, "no token", None).await?;

@@ -1,5 +1,70 @@
-//! x
+//! A [tower](https://docs.rs/tower) layer that verifies bearer tokens (JWT) and hands typed claims to the handlers of
+//! any [`http`]-based service: axum, tonic, hyper. Requests without a good token never reach them.
+//!
+//! ```
+//! use axum::{Router, routing::get};
+//! use serde::Deserialize;
+//! use tower_jwt_auth::{Algorithm, Issuer, Jwt, JwtAuth, KeySet, ProblemJson, RequireScopes};
+//!
+//! #[derive(Deserialize)]
+//! struct Claims {
+//!     sub: String,
+//! }
+//!
+//! async fn profile(jwt: Jwt<Claims>) -> String {
+//!     jwt.claims().sub.clone()
+//! }
+//!
+//! # fn main() -> Result<(), tower_jwt_auth::ConfigError> {
+//! # let secret = "0123456789abcdef0123456789abcdef";
+//! let keys = KeySet::secret(Algorithm::HS256, secret)?; // refuses fewer than 32 bytes
+//! let issuer = Issuer::new("https://login.example.com", keys).audience("orders");
+//!
+//! let app: Router = Router::new()
+//!     .route("/profile", get(profile))
+//!     .route_layer(RequireScopes::all(["orders:read"]).on_reject(ProblemJson)) // 403 insufficient_scope
+//!     .layer(JwtAuth::<Claims>::new(issuer)?.realm("shop")); // 401, 400, 503
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # By task
+//!
+//! | You want | Look at |
+//! |---|---|
+//! | put a layer in front of a service | [`JwtAuth`], [`layer`] |
+//! | say whose tokens, for whom, and how old | [`Issuer`] |
+//! | load a secret, PEM, DER, JWK, or a JWK set | [`KeySet`], [`keys::Key`] |
+//! | bring keys from a place of your own | [`KeySource`] |
+//! | trust several issuers, or add rules of your own | [`Verifier::builder`] |
+//! | verify without HTTP: websockets, GraphQL, queues | [`Verifier::verify`] |
+//! | require scopes | [`RequireScopes`], [`authorize`] |
+//! | change the answer to a refused request | [`rejection`] |
+//! | take the token from another place | [`extract`] |
+//! | ask why a token is refused | [`Verifier::explain`] |
+//! | make tokens in your own tests | `testing::Authority` (feature `testing`) |
+//!
+//! # What passes
+//!
+//! A token passes when its envelope is strict, its algorithm is allowed, a key of its issuer verifies its signature,
+//! and its issuer, audience, times and claims meet the rules of the [`Issuer`]. What must be there and is missing, or
+//! has the wrong type, never passes. Whatever weakens this is named `danger_…` and says what it gives up.
+//!
+//! # Features
+//!
+//! They only add; none changes what passes.
+//!
+//! | Feature | Default | What it adds, and why |
+//! |---|---|---|
+//! | `aws-lc-rs` | yes | Cryptography by [aws-lc-rs](https://docs.rs/aws-lc-rs), with keys prepared once. It wins where both backends are on. |
+//! | `rust-crypto` | | Cryptography in Rust alone, through [jsonwebtoken](https://docs.rs/jsonwebtoken): needs no C compiler; no ES512, no ML-DSA, RSA up to 4096 bits. |
+//! | `axum` | | [`Jwt<C>`](Jwt) as an extractor. Brings `tracing`, to say in the log when the layer is missing. |
+//! | `tracing` | | Events: refusals at `debug`, our own faults at `warn` and `error`. |
+//! | `testing` | | A token authority for tests. |
+//! | `full` | | All of the above but `rust-crypto`. |
+
 #![cfg_attr(docsrs, feature(doc_cfg))]
+
 mod admission;
 pub mod authorize;
 #[cfg(feature = "axum")]
@@ -29,3 +94,8 @@ pub use keys::{KeySet, KeySource};
 pub use layer::JwtAuth;
 pub use rejection::ProblemJson;
 pub use verify::{AnyJwt, Issuer, Jwt, Verifier};
+
+/// The README's example compiles.
+#[cfg(all(doctest, feature = "axum", feature = "aws-lc-rs"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

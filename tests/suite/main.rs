@@ -1,5 +1,8 @@
 //! One binary: a module for each capability, its tests named as sentences.
 
+mod answers;
+mod axum;
 mod layer;
+mod redaction;
 mod support;
 mod verification;

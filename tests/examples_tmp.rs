@@ -1,0 +1,3 @@
+//! Temporary.
+#[path = "suite/examples.rs"]
+mod examples;

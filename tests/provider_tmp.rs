@@ -1,3 +1,0 @@
-//! Temporary.
-#[path = "suite/provider.rs"]
-mod provider;

@@ -1,4 +1,0 @@
-//! Temporary: the vectors on their own.
-
-#[path = "suite/vectors.rs"]
-mod vectors;
