@@ -9,8 +9,9 @@
 //! `KeyLookup::pending(future)` instead, which ends with a `KeySet` or a `KeyError`.
 
 use std::error::Error;
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, DirEntry};
+use std::io;
+use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde_json::Value;
@@ -18,32 +19,28 @@ use tower_jwt_auth::keys::{Key, KeyLookup, KeyQuery};
 use tower_jwt_auth::testing::Authority;
 use tower_jwt_auth::{Algorithm, AuthErrorKind, Issuer, KeySet, KeySource, Verifier};
 
-struct KeyFolder {
-    keys: RwLock<KeySet>,
-}
+/// The source: one JWK file per key.
+struct KeyFolder(RwLock<KeySet>);
 
 impl KeySource for KeyFolder {
     fn lookup(&self, _: &KeyQuery<'_>) -> KeyLookup<'_> {
-        // A clone of a key set is a clone of one `Arc`.
-        KeyLookup::ready(self.keys.read().unwrap_or_else(PoisonError::into_inner).clone())
+        KeyLookup::ready(self.0.read().unwrap_or_else(PoisonError::into_inner).clone())
     }
 }
 
 impl KeyFolder {
     /// Replaces all keys at once: a key whose file is gone is dead on the next request.
-    fn reload(&self, folder: &PathBuf) -> Result<(), Box<dyn Error>> {
-        *self.keys.write().unwrap_or_else(PoisonError::into_inner) = read(folder)?;
+    fn reload(&self, folder: &Path) -> Result<(), Box<dyn Error>> {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = read(folder)?;
         Ok(())
     }
 }
 
-/// The keys of a folder. One that cannot be used is an error, and the keys in force stay.
-fn read(folder: &PathBuf) -> Result<KeySet, Box<dyn Error>> {
-    let mut keys = Vec::new();
-    for entry in fs::read_dir(folder)? {
-        keys.push(Key::jwk(fs::read(entry?.path())?)?);
-    }
-    Ok(KeySet::new(keys)?)
+/// One file that cannot be used is an error, and the keys in force stay.
+fn read(folder: &Path) -> Result<KeySet, Box<dyn Error>> {
+    let key = |entry: io::Result<DirEntry>| Ok(Key::jwk(fs::read(entry?.path())?)?);
+    let keys: Result<Vec<Key>, Box<dyn Error>> = fs::read_dir(folder)?.map(key).collect();
+    Ok(KeySet::new(keys?)?)
 }
 
 #[tokio::main(flavor = "current_thread")]
@@ -56,7 +53,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     fs::create_dir(&folder)?;
     fs::write(folder.join("key-1.json"), published["keys"][0].to_string())?;
 
-    let source = Arc::new(KeyFolder { keys: RwLock::new(read(&folder)?) });
+    let source = Arc::new(KeyFolder(RwLock::new(read(&folder)?)));
     let issuer = Issuer::new(authority.name(), Arc::clone(&source)).audience(authority.audience());
     let verifier = Verifier::<Value>::new(issuer)?;
     let first = authority.token().with_key(0).sign();

@@ -99,11 +99,17 @@ fn from_secret(secret: &str, listed: Option<&[Algorithm]>) -> Result<KeySet, Con
 
 /// A PEM names a kind of key: it is a key for each algorithm in the list that suits. Without a list, RSA is RS256.
 fn from_pem(pem: &str, listed: Option<&[Algorithm]>) -> Result<KeySet, ConfigError> {
-    let is_default = |algorithm: &Algorithm| {
-        *algorithm == Algorithm::RS256 || !algorithm.name().starts_with(['R', 'P']) && !algorithm.is_symmetric()
-    };
-    let defaults: Vec<_> = Algorithm::ALL.iter().copied().filter(is_default).collect();
-    a_key_for_each(listed.unwrap_or(&defaults), |algorithm| Key::pem(algorithm, pem))
+    let one_of_a_kind = [
+        Algorithm::RS256,
+        Algorithm::ES256,
+        Algorithm::ES384,
+        Algorithm::ES512,
+        Algorithm::EdDSA,
+        Algorithm::MlDsa44,
+        Algorithm::MlDsa65,
+        Algorithm::MlDsa87,
+    ];
+    a_key_for_each(listed.unwrap_or(&one_of_a_kind), |algorithm| Key::pem(algorithm, pem))
 }
 
 /// The keys that can be made; where there are none, the reasons.
@@ -136,7 +142,7 @@ fn saw(check: &CheckReport, error: Option<&AuthError>) -> String {
 fn to_json(explanation: &Explanation) -> Value {
     let error = explanation.error();
     let check =
-        |check| json!({ "check": CheckReport::check(check).label(), "ok": check.ok(), "saw": saw(check, error) });
+        |check: &CheckReport| json!({ "check": check.check().label(), "ok": check.ok(), "saw": saw(check, error) });
     json!({
         "accepted": explanation.accepted(),
         "kind": error.map(|error| error.kind().label()),

@@ -139,7 +139,10 @@ impl<'s> Search<'s> {
         }
         match check(self, token, &mut ()) {
             Ok(()) => Ok(()),
-            Err(_) => Ok(check(self, token, see)?),
+            Err(_) => {
+                see.rewind(Check::Key);
+                Ok(check(self, token, see)?)
+            }
         }
     }
 
@@ -152,7 +155,10 @@ impl<'s> Search<'s> {
     ) -> Option<Result<(), AuthError>> {
         let keys = match answer {
             Ok(keys) => keys,
-            Err(error) => return Some(Err(error.into())),
+            Err(error) => {
+                see.rewind(Check::Key);
+                return Some(Err(error.into()));
+            }
         };
         let set = keys.set();
         let kid = token.header.kid.as_deref();
@@ -160,6 +166,7 @@ impl<'s> Search<'s> {
             match set.find(self.algorithm, kid) {
                 Found::Candidates(keys) => {
                     let keys = keys.into_iter().flatten();
+                    see.rewind(Check::Key);
                     see.saw(Check::Key, || {
                         format!("kid {:?}, {} to try", kid.unwrap_or("(none)"), keys.clone().count())
                     });

@@ -54,10 +54,15 @@ impl fmt::Display for Check {
 /// Sees each check before it is judged. The request path uses `()`, which sees nothing and costs nothing.
 pub(super) trait Observe {
     fn saw(&mut self, check: Check, what: impl FnOnce() -> String);
+
+    /// Forgets what came after `check`: the source is asked once more, or has failed.
+    fn rewind(&mut self, check: Check);
 }
 
 impl Observe for () {
     fn saw(&mut self, _: Check, _: impl FnOnce() -> String) {}
+
+    fn rewind(&mut self, _: Check) {}
 }
 
 impl Observe for Vec<CheckReport> {
@@ -66,6 +71,12 @@ impl Observe for Vec<CheckReport> {
         match self.last_mut() {
             Some(last) if last.check == check => *last = report,
             _ => self.push(report),
+        }
+    }
+
+    fn rewind(&mut self, check: Check) {
+        if let Some(at) = self.iter().position(|report| report.check == check) {
+            self.truncate(at + 1);
         }
     }
 }

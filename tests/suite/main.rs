@@ -5,4 +5,5 @@ mod axum;
 mod layer;
 mod redaction;
 mod support;
+mod vectors;
 mod verification;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tower_jwt_auth::clock::{Clock, UnixTime};
 use tower_jwt_auth::keys::{Key, KeyError, KeyLookup, KeyQuery};
 use tower_jwt_auth::testing::{Authority, TokenBuilder};
+use tower_jwt_auth::verify::{Check, CheckReport};
 use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, KeySet, Verifier};
 
 use crate::support::verdict;
@@ -529,6 +530,26 @@ async fn an_explanation_names_the_checks_in_their_order_and_ends_with_the_first_
     let verifier = Verifier::<Value>::new(Issuer::new("x", failing).audience("y")).expect("valid");
     let explanation = verifier.explain(&authority.token().sign()).await;
     assert_eq!(explanation.checks().last().map(|report| report.check().label()), Some("key"));
+}
+
+#[tokio::test]
+async fn an_explanation_shows_no_signature_as_good_that_no_key_verified() {
+    let [ours, forger] = [Authority::new(Algorithm::ES256), Authority::new(Algorithm::ES256)];
+    let first = ours.key_set();
+    let second = ours.key_set();
+    let source = move |query: &KeyQuery<'_>| {
+        let second = second.clone();
+        if query.is_retry() { KeyLookup::pending(async { Ok(second) }) } else { KeyLookup::ready(first.clone()) }
+    };
+    let verifier = verifier(Issuer::danger_any_issuer(source).danger_any_audience());
+    let forged = || ours.token().without_header("kid").signed_by(&forger);
+    for (token, last) in [(forged().expires_in(-600).sign(), Check::Time), (forged().sign(), Check::Signature)] {
+        let explanation = verifier.explain(&token).await;
+        let signatures = explanation.checks().iter().filter(|report| report.check() == Check::Signature);
+        assert!(signatures.clone().all(|report| !report.ok()));
+        assert!(signatures.count() <= 1);
+        assert_eq!(explanation.checks().last().map(CheckReport::check), Some(last));
+    }
 }
 
 fn base64_decode(text: &str) -> Vec<u8> {

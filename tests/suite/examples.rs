@@ -1,0 +1,423 @@
+//! The examples, run as a newcomer runs them: the built programs, over real sockets and pipes.
+//!
+//! Cargo builds examples before the tests of a crate run, and puts them beside the test binary.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+
+use serde_json::{Value, json};
+use tower_jwt_auth::Algorithm;
+use tower_jwt_auth::testing::{Authority, TokenBuilder};
+
+/// The program of an example: this binary is in `target/PROFILE/deps`, the examples are in `target/PROFILE/examples`.
+fn program(example: &str) -> PathBuf {
+    let this = std::env::current_exe().expect("this binary has a path");
+    let profile = this.parent().and_then(|deps| deps.parent()).expect("two folders up is the profile's");
+    let program = profile.join("examples").join(format!("{example}{}", std::env::consts::EXE_SUFFIX));
+    assert!(program.exists(), "{} is not there: run `cargo build --examples`", program.display());
+    program
+}
+
+fn run(example: &str, arguments: &[&str]) -> Output {
+    Command::new(program(example)).args(arguments).stdin(Stdio::null()).output().expect("the example starts")
+}
+
+/// A running example, ended when this goes out of scope, by a panic too.
+struct Running {
+    child: Child,
+    output: BufReader<ChildStdout>,
+}
+
+impl Running {
+    fn start(example: &str, arguments: &[&str]) -> Self {
+        let mut command = Command::new(program(example));
+        let mut child = command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("{example}: {error}"));
+        let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
+        Self { child, output }
+    }
+
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.output.read_line(&mut line).expect("the output is UTF-8");
+        line.trim_end().to_owned()
+    }
+
+    /// The words behind `READY`.
+    fn ready(&mut self) -> Vec<String> {
+        let line = self.line();
+        let words = line.strip_prefix("READY ").unwrap_or_else(|| panic!("no READY in {line:?}"));
+        words.split(' ').map(str::to_owned).collect()
+    }
+
+    fn input(&mut self) -> ChildStdin {
+        self.child.stdin.take().expect("stdin is piped and taken once")
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// What curl prints under `-i`.
+struct Answer {
+    status: u16,
+    head: String,
+    body: String,
+}
+
+impl Answer {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
+    }
+
+    fn challenge(&self) -> Option<&str> {
+        let value = |line: &'static str| {
+            move |text: &str| text.split_at_checked(line.len()).is_some_and(|(name, _)| name.eq_ignore_ascii_case(line))
+        };
+        self.head.lines().find(|line| value("www-authenticate: ")(line)).map(|line| &line["www-authenticate: ".len()..])
+    }
+}
+
+/// Runs a curl command line in a shell, as it would be pasted.
+fn paste(command: &str) -> Answer {
+    let quiet = command.replacen("curl ", "curl --silent --show-error --max-time 20 --noproxy '*' ", 1);
+    let output = Command::new("sh").args(["-c", &quiet]).output().expect("a shell");
+    assert!(output.status.success(), "install curl with `apt-get install curl`: {output:?}");
+    let text = String::from_utf8(output.stdout).expect("the answer is UTF-8");
+    let (head, body) = text.split_once("\r\n\r\n").expect("curl -i prints head and body");
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok()).expect("a status line");
+    Answer { status, head: head.to_owned(), body: body.to_owned() }
+}
+
+fn get(url: &str, token: &str) -> Answer {
+    paste(&format!("curl -i {url} -H 'Authorization: Bearer {token}'"))
+}
+
+fn tampered(token: &str) -> String {
+    let at = token.rfind('.').expect("a compact token") + 5;
+    let other = if &token[at..=at] == "A" { "B" } else { "A" };
+    format!("{}{other}{}", &token[..at], &token[at + 1..])
+}
+
+#[test]
+fn the_curl_lines_of_the_quickstart_answer_as_printed() {
+    let mut server = Running::start("quickstart", &["--port", "0"]);
+    let url = server.ready().remove(0);
+    let mut seen = Vec::new();
+    while seen.len() < 6 {
+        let said = server.line();
+        if said.is_empty() {
+            continue;
+        }
+        let answer = paste(&server.line());
+        let status = said.split(": ").nth(1).and_then(|rest| rest.split(' ').next());
+        assert_eq!(status, Some(answer.status.to_string().as_str()), "{said}: {}", answer.head);
+        let is_refusal_of_token = answer.challenge().is_some_and(|text| text.contains("error=\"invalid_token\""));
+        assert_eq!(is_refusal_of_token, said.contains("invalid_token"), "{said}: {}", answer.head);
+        if said.contains("the claims") {
+            assert_eq!(answer.json()["sub"], "user@example.com");
+        }
+        let description = answer.challenge().and_then(|text| text.split("error_description=").nth(1));
+        match said.split(':').next() {
+            Some("An expired token") => assert_eq!(description, Some("\"the token has expired\"")),
+            Some("A tampered token") => assert_eq!(description, Some("\"the signature is invalid\"")),
+            _ => assert_eq!(description, None, "{said}"),
+        }
+        if said.contains("the token") {
+            let profile = get(&format!("{url}/profile"), answer.json()["access_token"].as_str().expect("a token"));
+            assert_eq!((profile.status, &profile.json()["sub"]), (200, &json!("user@example.com")));
+        }
+        seen.push(answer.status);
+    }
+    assert_eq!(seen, [200, 401, 200, 401, 401, 200]);
+}
+
+#[test]
+fn a_login_needs_exactly_the_right_body() {
+    let mut server = Running::start("quickstart", &["--port", "0"]);
+    let url = server.ready().remove(0);
+    let login = |body: &str| paste(&format!("curl -i {url}/login -X POST -d '{body}'"));
+    let grant = login(r#"{"password":"pass","email":"user@example.com"}"#).json();
+    assert_eq!(grant["token_type"], "Bearer");
+    assert!(grant["expires_in"].as_u64().is_some_and(|seconds| seconds > 0), "{grant}");
+    assert_eq!(grant.as_object().map(serde_json::Map::len), Some(3));
+    let wrong = [
+        "",
+        "{",
+        "{}",
+        "[]",
+        "null",
+        r#"{"email":"user@example.com"}"#,
+        r#"{"email":"user@example.com","password":"Pass"}"#,
+        r#"{"email":"user@example.com","password":null}"#,
+        r#"{"email":"other@example.com","password":"pass"}"#,
+        r#"{"email":"user@example.com","password":"pass","more":1}"#,
+        "email=user@example.com&password=pass",
+    ];
+    for body in wrong {
+        let answer = login(body);
+        assert_eq!((answer.status, answer.body.as_str()), (401, ""), "{body}");
+    }
+}
+
+#[test]
+fn the_grpc_example_shows_all_three_outcomes() {
+    let output = run("tonic", &[]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).expect("UTF-8");
+    let outcomes: Vec<_> = text.lines().filter_map(|line| line.split([':', ',']).nth(1).map(str::trim)).collect();
+    assert_eq!(outcomes, ["accepted", "UNAUTHENTICATED", "UNAUTHENTICATED", "UNAUTHENTICATED", "PERMISSION_DENIED"]);
+}
+
+#[tokio::test]
+async fn the_grpc_example_serves_outside_clients() {
+    use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+
+    let mut server = Running::start("tonic", &["--serve", "--port", "0"]);
+    let [url, token] = &server.ready()[..] else { panic!("an address and a token") };
+    let channel =
+        tonic::transport::Channel::from_shared(url.clone()).expect("a URL").connect().await.expect("it listens");
+    let mut client = HealthClient::new(channel);
+    let mut check = async |token: &str| {
+        let mut request = tonic::Request::new(HealthCheckRequest::default());
+        let bearer = format!("Bearer {token}").parse().expect("ASCII");
+        request.metadata_mut().insert("authorization", bearer);
+        client.check(request).await.map(drop).map_err(|status| status.code())
+    };
+    assert_eq!(check(token).await, Ok(()));
+    assert_eq!(check(&tampered(token)).await, Err(tonic::Code::Unauthenticated));
+}
+
+#[test]
+fn the_hyper_example_answers_the_claims_or_a_challenge() {
+    let mut server = Running::start("hyper", &["--port", "0"]);
+    let [url, token] = &server.ready()[..] else { panic!("an address and a token") };
+    let accepted = get(url, token);
+    assert_eq!(accepted.status, 200);
+    let claims = accepted.json();
+    assert_eq!(claims["sub"], "user-1");
+    let lifetime = claims["exp"].as_u64().expect("a time").saturating_sub(now());
+    assert!((3500..=3600).contains(&lifetime), "good for an hour, not for {lifetime} s");
+
+    let refused = get(url, &tampered(token));
+    let challenge = r#"Bearer realm="orders", error="invalid_token", error_description="the signature is invalid""#;
+    assert_eq!((refused.status, refused.challenge()), (401, Some(challenge)));
+    let refused = paste(&format!("curl -i {url}"));
+    assert_eq!((refused.status, refused.challenge()), (401, Some(r#"Bearer realm="orders""#)));
+}
+
+fn now() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs()
+}
+
+#[test]
+fn the_source_of_ones_own_takes_new_keys_and_drops_old_ones() {
+    let output = run("custom_keys", &[]);
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
+fn a_wrong_option_is_said_and_ends_with_2() {
+    let cases: [(&str, &[&str]); 12] = [
+        ("quickstart", &["--prot", "1"]),
+        ("quickstart", &["--port"]),
+        ("quickstart", &["--port", "65536"]),
+        ("hyper", &["--prot", "1"]),
+        ("hyper", &["--port"]),
+        ("hyper", &["--port", "x"]),
+        ("tonic", &["serve"]),
+        ("tonic", &["--serve", "--port"]),
+        ("tonic", &["--port", "-1"]),
+        ("explain", &["--token", "a.b.c"]),
+        ("explain", &["--jwks"]),
+        ("explain", &["token"]),
+    ];
+    for (example, arguments) in cases {
+        let output = run(example, arguments);
+        assert_eq!(output.status.code(), Some(2), "{example} {arguments:?}");
+        assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{example} {arguments:?}");
+    }
+}
+
+/// One answer of `explain` for each line.
+fn explain(lines: &[Vec<u8>]) -> Vec<Value> {
+    let mut program = Running::start("explain", &[]);
+    let mut input = program.input();
+    let lines = [lines.join(&b'\n'), b"\n".to_vec()].concat();
+    // Written beside the reading: neither side waits for room in a pipe.
+    let writer = std::thread::spawn(move || input.write_all(&lines));
+    let mut text = String::new();
+    program.output.read_to_string(&mut text).expect("the output is UTF-8");
+    writer.join().expect("no panic").expect("everything is read");
+    assert!(program.child.wait().expect("it ends").success());
+    text.lines().map(|line| serde_json::from_str(line).expect("each line is JSON")).collect()
+}
+
+const SECRET: &str = "0123456789abcdef0123456789abcdef";
+
+/// RFC 8410 §10.1; nobody here has the private key.
+const ED25519_PEM: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+
+/// What RFC 8037 §A.4 signs is no claims set, so a token of its key is good up to the payload.
+const RFC_8037_PEM: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
+const RFC_8037_TOKEN: &str = "eyJhbGciOiJFZERTQSJ9.RXhhbXBsZSBvZiBFZDI1NTE5IHNpZ25pbmc.hgyY0il_MGCjP0JzlnLWG1PPOt7-09PGcvMg3AIbQR6dWbhijcNR4ki4iylGjg5BhVsPt9g7sVvpAr_MuM0KAg";
+
+/// RFC 7515 §A.1, whose `exp` is 1300819380.
+const RFC_7515_TOKEN: &str = "eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const RFC_7515_KEY: &str = "AyM1SysPpbyDfgZld3umj1qzKObwVMkoqQ-EstJQLr_T-1qS0gZH75aKtMN3Yj0iPS4hcgUuTwjAzZr1Z9CAow";
+
+/// The checks in their order: an answer has the first so many of them, and ends with the one that failed.
+const CHECKS: [&str; 10] =
+    ["envelope", "header", "algorithm", "key", "signature", "payload", "issuer", "audience", "time", "claims"];
+
+#[test]
+fn an_explanation_ends_with_the_check_that_failed() {
+    let authority = Authority::new(Algorithm::ES256);
+    let other = Authority::new(Algorithm::ES256);
+    let hmac = Authority::new(Algorithm::HS256);
+    let jwks: Value = serde_json::from_str(&authority.jwks()).expect("JSON");
+    let (text, one, secret) = (authority.jwks(), &jwks["keys"][0], &hmac.jwks());
+    let good = || authority.token();
+    let ask = |token: TokenBuilder<'_>, more: Value| merge(json!({ "token": token.sign(), "jwks": jwks }), more);
+    let then = now() + 331;
+    let rfc_7515 = json!({ "keys": [{ "kty": "oct", "k": RFC_7515_KEY, "alg": "HS256" }] });
+    let rsa = json!({ "keys": [{ "kty": "RSA", "alg": "RS256", "n": "AQAB", "e": "AQAB" }] });
+    // question, kind (none: accepted), the last check
+    let cases = [
+        (ask(good(), json!({})), None, "claims"),
+        (ask(good(), json!({ "jwks": text })), None, "claims"),
+        (ask(good(), json!({ "jwks": one })), None, "claims"),
+        (ask(good(), json!({ "jwks": one.to_string() })), None, "claims"),
+        (ask(good(), json!({ "issuer": authority.name(), "audience": authority.audience() })), None, "claims"),
+        (ask(good(), json!({ "algorithms": ["ES256", "RS256"], "typ": "JWT" })), None, "claims"),
+        (ask(good(), json!({ "issuer": null, "now": null })), None, "claims"),
+        (ask(hmac.token(), json!({ "jwks": secret })), None, "claims"),
+        (json!({ "token": RFC_7515_TOKEN, "jwks": rfc_7515, "now": 1_300_819_409 }), None, "claims"),
+        (json!({ "token": RFC_7515_TOKEN, "jwks": rfc_7515, "now": 1_300_819_410 }), Some("expired"), "time"),
+        (json!({ "token": RFC_7515_TOKEN, "secret": SECRET, "now": 0 }), Some("invalid_signature"), "signature"),
+        (json!({ "token": RFC_8037_TOKEN, "pem": RFC_8037_PEM }), Some("malformed_payload"), "payload"),
+        (json!({ "token": RFC_8037_TOKEN, "pem": ED25519_PEM }), Some("invalid_signature"), "signature"),
+        (ask(good(), json!({ "now": then })), Some("expired"), "time"),
+        (ask(good().claim("nbf", then), json!({})), Some("not_yet_valid"), "time"),
+        (ask(good().without("exp"), json!({})), Some("missing_time"), "time"),
+        (ask(good(), json!({ "issuer": "https://other.test" })), Some("invalid_issuer"), "issuer"),
+        (ask(good(), json!({ "audience": "other" })), Some("invalid_audience"), "audience"),
+        (ask(good(), json!({ "typ": "at+jwt" })), Some("wrong_type"), "header"),
+        (ask(good().header("crit", ["exp"]), json!({})), Some("critical_header"), "header"),
+        (ask(good(), json!({ "token": "a.b" })), Some("malformed_token"), "envelope"),
+        (ask(good(), json!({ "token": "" })), Some("malformed_token"), "envelope"),
+        (ask(good().tampered(), json!({})), Some("invalid_signature"), "signature"),
+        (ask(good().signed_by(&other), json!({})), Some("invalid_signature"), "signature"),
+        (ask(good().header("kid", "unknown"), json!({})), Some("unknown_key"), "key"),
+        (ask(good().header("alg", "none").unsigned(), json!({})), Some("algorithm_not_allowed"), "algorithm"),
+        (ask(hmac.token(), json!({})), Some("algorithm_not_allowed"), "algorithm"),
+        (ask(hmac.token(), json!({ "algorithms": ["HS256", "ES256"] })), Some("unknown_key"), "key"),
+        (ask(good(), json!({ "algorithms": ["RS256"] })), Some("algorithm_not_allowed"), "algorithm"),
+        (ask(good().claim("events", json!({})), json!({})), Some("security_event"), "claims"),
+        (ask(good(), json!({ "jwks": rsa })), Some("keys_unavailable"), "key"),
+        (ask(good(), json!({ "jwks": "no JSON" })), Some("keys_unavailable"), "key"),
+        (ask(good(), json!({ "jwks": {} })), Some("keys_unavailable"), "key"),
+        (json!({ "token": RFC_7515_TOKEN, "secret": "weak" }), Some("keys_unavailable"), "key"),
+        (json!({ "token": RFC_7515_TOKEN, "secret": RFC_8037_PEM }), Some("keys_unavailable"), "key"),
+        (json!({ "token": RFC_8037_TOKEN, "pem": "no PEM" }), Some("keys_unavailable"), "key"),
+        (
+            json!({ "token": RFC_8037_TOKEN, "pem": RFC_8037_PEM, "algorithms": ["EdDSA", "RS256"] }),
+            Some("malformed_payload"),
+            "payload",
+        ),
+    ];
+    let lines: Vec<_> = cases.iter().map(|(question, ..)| question.to_string().into_bytes()).collect();
+    let answers = explain(&lines);
+    assert_eq!(answers.len(), cases.len());
+    for ((question, kind, last), answer) in cases.iter().zip(answers) {
+        let text = format!("{question}\n{answer}");
+        assert_eq!((&answer["accepted"], &answer["kind"]), (&json!(kind.is_none()), &json!(kind)), "{text}");
+        assert_eq!(answer["detail"].is_null(), kind.is_none(), "{text}");
+        let checks = answer["checks"].as_array().expect("an array");
+        let names: Vec<_> = checks.iter().filter_map(|check| check["check"].as_str()).collect();
+        let end = CHECKS.iter().position(|check| check == last).expect("a check");
+        assert_eq!(names, CHECKS[..=end], "{text}");
+        for (at, check) in checks.iter().enumerate() {
+            assert_eq!(check["ok"], json!(kind.is_none() || at < end), "{text}");
+            assert!(check["saw"].as_str().is_some_and(|saw| !saw.is_empty()), "{text}");
+        }
+        if *kind == Some("keys_unavailable") {
+            let saw = checks[end]["saw"].as_str().unwrap_or_default();
+            let reason = saw.split_once("; ").expect("the reason").1;
+            assert!(answer["detail"].as_str().is_some_and(|detail| detail.ends_with(reason)), "{text}");
+        }
+    }
+}
+
+fn merge(mut to: Value, from: Value) -> Value {
+    let (Value::Object(members), Value::Object(more)) = (&mut to, from) else { panic!("two objects") };
+    members.extend(more);
+    to
+}
+
+#[test]
+fn a_line_that_cannot_be_understood_is_an_error_and_the_next_is_read() {
+    let good = json!({ "token": RFC_8037_TOKEN, "pem": RFC_8037_PEM }).to_string();
+    let bad = [
+        "not JSON",
+        "{",
+        "[]",
+        "7",
+        r#"{"pem":"x"}"#,
+        r#"{"token":"a.b.c"}"#,
+        r#"{"token":7,"pem":"x"}"#,
+        r#"{"token":"a.b.c","pem":"x","secret":"x"}"#,
+        r#"{"token":"a.b.c","pem":"x","algorithms":[]}"#,
+        r#"{"token":"a.b.c","pem":"x","algorithms":["none"]}"#,
+        r#"{"token":"a.b.c","pem":"x","algorithms":"RS256"}"#,
+        r#"{"token":"a.b.c","pem":"x","issuer":""}"#,
+        r#"{"token":"a.b.c","pem":"x","now":"today"}"#,
+        r#"{"token":"a.b.c","pem":"x","audiences":["x"]}"#,
+    ];
+    let mut lines = vec![b"\xff\xfe".to_vec(), good.clone().into_bytes()];
+    for line in bad {
+        lines.extend([line.as_bytes().to_vec(), b"  ".to_vec(), good.clone().into_bytes(), Vec::new()]);
+    }
+    let answers = explain(&lines);
+    assert_eq!(answers.len(), 2 * (bad.len() + 1));
+    for (pair, line) in answers.chunks(2).zip(std::iter::once("no UTF-8").chain(bad)) {
+        let members: Vec<_> = pair[0].as_object().expect("an object").keys().collect();
+        assert_eq!(members, ["error"], "{line}: {}", pair[0]);
+        assert!(pair[0]["error"].as_str().is_some_and(|error| !error.is_empty()), "{line}");
+        assert_eq!(pair[1]["kind"], "malformed_payload", "after {line}");
+    }
+}
+
+#[test]
+fn a_person_reads_a_check_a_line() {
+    let authority = Authority::new(Algorithm::ES256);
+    let file = std::env::temp_dir().join(format!("explain-{}.json", std::process::id()));
+    std::fs::write(&file, authority.jwks()).expect("the folder for temporary files is there");
+    let jwks = file.to_str().expect("UTF-8");
+    let ask = |token: String| run("explain", &["--token", &token, "--jwks", jwks]);
+    let (accepted, expired) = (ask(authority.token().sign()), ask(authority.token().expires_in(-60).sign()));
+    let hostile = ask(authority.token().raw_header("{\u{1b}[2J").sign());
+    std::fs::remove_file(&file).expect("it was written");
+
+    assert_eq!((accepted.status.code(), expired.status.code()), (Some(0), Some(1)));
+    let text = String::from_utf8(accepted.stdout).expect("UTF-8");
+    let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("ok ")?.split_whitespace().next()).collect();
+    assert_eq!(names, CHECKS);
+    assert_eq!(text.lines().last(), Some("accepted"));
+
+    let text = String::from_utf8(expired.stdout).expect("UTF-8");
+    assert_eq!(text.lines().filter(|line| line.starts_with("FAILED  time ")).count(), 1, "{text}");
+    assert_eq!(text.lines().last(), Some("refused: expired (the token has expired)"));
+    assert!(!String::from_utf8(hostile.stdout).expect("UTF-8").contains('\u{1b}'));
+    assert_eq!(run("explain", &["--token", "a.b.c", "--jwks", jwks]).status.code(), Some(1), "the file is gone");
+}
