@@ -74,12 +74,11 @@ fn port_option() -> u16 {
     let mut port = 0;
     let mut options = std::env::args().skip(1);
     while let Some(option) = options.next() {
-        match (option.as_str(), options.next().map(|value| value.parse())) {
-            ("--port", Some(Ok(value))) => port = value,
-            _ => {
-                eprintln!("{option}: the only option is `--port N`, with N from 0 (a free port) to 65535");
-                std::process::exit(2);
-            }
+        if let ("--port", Some(Ok(value))) = (option.as_str(), options.next().map(|value| value.parse())) {
+            port = value;
+        } else {
+            eprintln!("{option}: the only option is `--port N`, with N from 0 (a free port) to 65535");
+            std::process::exit(2);
         }
     }
     port

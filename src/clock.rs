@@ -31,6 +31,12 @@ impl UnixTime {
         Self(self.0.saturating_add(millis(span)))
     }
 
+    /// How long ago `earlier` was; nothing if it lies ahead.
+    #[cfg(feature = "remote")]
+    pub(crate) fn since(self, earlier: Self) -> Duration {
+        Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
+    }
+
     pub(crate) fn minus(self, span: Duration) -> Self {
         Self(self.0.saturating_sub(millis(span)))
     }

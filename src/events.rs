@@ -17,6 +17,20 @@ pub(crate) fn refused(error: &AuthError) {
     }
 }
 
+/// A source has fresh keys.
+#[cfg(feature = "remote")]
+pub(crate) fn keys_refreshed(location: &str, keys: usize) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(location, keys, "keys refreshed");
+}
+
+/// A source could not refresh its keys. At most as often as it may fetch.
+#[cfg(feature = "remote")]
+pub(crate) fn keys_not_refreshed(location: &str, reason: &str, has_keys: bool) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(location, reason, has_keys, "keys not refreshed");
+}
+
 /// A guard or an extractor found no verified token because of how the service is put together.
 pub(crate) fn misplaced(what: &str, wanted: &str, found: Option<&str>) {
     #[cfg(feature = "tracing")]

@@ -59,13 +59,15 @@ mod tests {
         Ok(found.map(Credential::into_token))
     }
 
+    /// Header values, and the token or the error.
+    type Case<'c> = (&'c [&'c [u8]], Result<Option<String>, AuthErrorKind>);
+
     #[test]
     fn headers_are_judged() {
         let none = Ok(None);
         let token = |text: &str| Ok(Some(text.to_owned()));
         let malformed = Err(AuthErrorKind::MalformedCredential);
         let several = Err(AuthErrorKind::SeveralCredentials);
-        type Case<'c> = (&'c [&'c [u8]], Result<Option<String>, AuthErrorKind>);
         let cases: &[Case<'_>] = &[
             (&[], none.clone()),
             (&[b"Basic dTpw"], none.clone()),

@@ -166,7 +166,8 @@ impl FromIterator<Algorithm> for AlgorithmSet {
 
 impl fmt::Debug for AlgorithmSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.iter()).finish()
+        let names: Vec<_> = self.iter().map(Algorithm::name).collect();
+        write!(f, "{{{}}}", names.join(", "))
     }
 }
 

@@ -38,6 +38,11 @@ pub struct SkippedKey {
 }
 
 impl SkippedKey {
+    #[cfg(feature = "remote")]
+    pub(super) fn new(index: usize, reason: impl Into<String>) -> Self {
+        Self { index, reason: reason.into() }
+    }
+
     /// Its place in the `keys` array, from 0.
     pub fn index(&self) -> usize {
         self.index
@@ -166,7 +171,12 @@ impl KeySet {
         Ok(set)
     }
 
-    fn index(keys: Vec<Arc<Key>>, skipped: Vec<SkippedKey>) -> Self {
+    /// A set with nothing in it, which verifies nothing.
+    pub(crate) fn empty() -> Self {
+        Self(Arc::default())
+    }
+
+    pub(super) fn index(keys: Vec<Arc<Key>>, skipped: Vec<SkippedKey>) -> Self {
         let mut by_kid: HashMap<Box<str>, Vec<Arc<Key>>> = HashMap::new();
         let mut without_kid = Vec::new();
         for key in &keys {

@@ -18,10 +18,14 @@
 
 mod key;
 mod key_set;
+#[cfg(feature = "remote")]
+mod remote;
 mod source;
 
 pub use key::Key;
 pub use key_set::{KeySet, SkippedKey};
+#[cfg(feature = "remote")]
+pub use remote::{BoxError, KeyStatus, RemoteJwks, RemoteJwksBuilder, ResponseBody, Transport};
 pub use source::{KeyError, KeyLookup, KeyQuery, KeySource, Keys};
 
 pub(crate) use key_set::Found;

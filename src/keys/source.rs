@@ -111,6 +111,11 @@ impl<'a> KeyLookup<'a> {
         Self(Lookup::Ready(keys.into()))
     }
 
+    /// The source works, and has no such key: the token is refused, 401. (The source is asked once more before.)
+    pub fn none() -> Self {
+        Self::ready(KeySet::empty())
+    }
+
     /// The source cannot answer: the request gets a 503.
     pub fn failed(error: KeyError) -> Self {
         Self(Lookup::Failed(error))
@@ -139,6 +144,8 @@ pub struct Keys<'a>(Held<'a>);
 enum Held<'a> {
     Borrowed(&'a KeySet),
     Owned(KeySet),
+    #[cfg(feature = "remote")]
+    Shared(arc_swap::Guard<Arc<super::remote::Snapshot>>),
 }
 
 impl Keys<'_> {
@@ -146,6 +153,8 @@ impl Keys<'_> {
         match &self.0 {
             Held::Borrowed(set) => set,
             Held::Owned(set) => set,
+            #[cfg(feature = "remote")]
+            Held::Shared(snapshot) => snapshot.set(),
         }
     }
 }
@@ -159,6 +168,13 @@ impl<'a> From<&'a KeySet> for Keys<'a> {
 impl From<KeySet> for Keys<'_> {
     fn from(set: KeySet) -> Self {
         Self(Held::Owned(set))
+    }
+}
+
+#[cfg(feature = "remote")]
+impl From<arc_swap::Guard<Arc<super::remote::Snapshot>>> for Keys<'_> {
+    fn from(snapshot: arc_swap::Guard<Arc<super::remote::Snapshot>>) -> Self {
+        Self(Held::Shared(snapshot))
     }
 }
 
@@ -187,6 +203,11 @@ impl KeyError {
     pub fn retry_after(mut self, after: Duration) -> Self {
         self.retry_after = Some(after);
         self
+    }
+
+    #[cfg(feature = "remote")]
+    pub(crate) fn wait(&self) -> Duration {
+        self.retry_after.unwrap_or_default()
     }
 
     /// The same failure with its cause.

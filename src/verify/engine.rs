@@ -101,7 +101,7 @@ impl<'s> Search<'s> {
             let answer = match self.issuer.keys.lookup(&query).0 {
                 Lookup::Ready(keys) => Ok(keys),
                 // On the first question nothing is usable, whatever the token; on the second, its own rules come first.
-                Lookup::Failed(error) if !self.is_retry => return Step::Done(Err(error.into())),
+                Lookup::Failed(error) if !self.is_retry => return Step::Done(Err(Self::failed(token, error, see))),
                 Lookup::Failed(error) => match self.precheck(token, see) {
                     Ok(()) => Err(error),
                     Err(refused) => return Step::Done(Err(refused)),
@@ -115,6 +115,13 @@ impl<'s> Search<'s> {
                 return Step::Done(verdict);
             }
         }
+    }
+
+    /// The source has no answer: that is where the checks end.
+    fn failed(token: &Unverified<'_>, error: KeyError, see: &mut impl Observe) -> AuthError {
+        see.rewind(Check::Key);
+        see.saw(Check::Key, || format!("kid {:?}; {error}", token.header.kid.as_deref().unwrap_or("(none)")));
+        error.into()
     }
 
     /// Takes what a future brought, and goes on.
@@ -137,13 +144,11 @@ impl<'s> Search<'s> {
             let registered = token.registered(search.issuer, see)?;
             search.issuer.check_identity_and_time(&registered, search.now, see)
         }
-        match check(self, token, &mut ()) {
-            Ok(()) => Ok(()),
-            Err(_) => {
-                see.rewind(Check::Key);
-                Ok(check(self, token, see)?)
-            }
+        if check(self, token, &mut ()).is_ok() {
+            return Ok(());
         }
+        see.rewind(Check::Key);
+        Ok(check(self, token, see)?)
     }
 
     /// A verdict, or `None` to ask once more.
@@ -155,10 +160,7 @@ impl<'s> Search<'s> {
     ) -> Option<Result<(), AuthError>> {
         let keys = match answer {
             Ok(keys) => keys,
-            Err(error) => {
-                see.rewind(Check::Key);
-                return Some(Err(error.into()));
-            }
+            Err(error) => return Some(Err(Self::failed(token, error, see))),
         };
         let set = keys.set();
         let kid = token.header.kid.as_deref();

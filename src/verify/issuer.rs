@@ -61,6 +61,28 @@ impl Issuer {
         }
     }
 
+    /// An issuer whose keys are found through its metadata (OpenID Connect Discovery, RFC 8414), fetched over HTTP and
+    /// kept fresh. For knobs and a handle for operators, give a [`RemoteJwks`](crate::keys::RemoteJwks) to
+    /// [`new`](Self::new).
+    ///
+    /// # Errors
+    /// When the name is no https URL (http on loopback).
+    #[cfg(feature = "remote")]
+    pub fn discover(name: impl Into<String>) -> Result<Self, ConfigError> {
+        let name = name.into();
+        Ok(Self::new(name.clone(), crate::keys::RemoteJwks::discover(name).build()?))
+    }
+
+    /// The same, with the metadata at another URL than the name says (Entra's version 1, AD FS).
+    ///
+    /// # Errors
+    /// When the URL is not https (http on loopback).
+    #[cfg(feature = "remote")]
+    pub fn discover_at(url: impl Into<String>, name: impl Into<String>) -> Result<Self, ConfigError> {
+        let name = name.into();
+        Ok(Self::new(name.clone(), crate::keys::RemoteJwks::discover_at(url, name).build()?))
+    }
+
     /// Trusts whatever these keys signed, whatever `iss` says or if it is missing. Gives up the protection against
     /// tokens that the same keys signed for another purpose. It cannot be combined with other issuers.
     pub fn danger_any_issuer(keys: impl KeySource) -> Self {

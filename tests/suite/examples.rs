@@ -81,10 +81,8 @@ impl Answer {
     }
 
     fn challenge(&self) -> Option<&str> {
-        let value = |line: &'static str| {
-            move |text: &str| text.split_at_checked(line.len()).is_some_and(|(name, _)| name.eq_ignore_ascii_case(line))
-        };
-        self.head.lines().find(|line| value("www-authenticate: ")(line)).map(|line| &line["www-authenticate: ".len()..])
+        let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
+        fields.find(|(name, _)| name.eq_ignore_ascii_case("www-authenticate")).map(|(_, value)| value)
     }
 }
 
@@ -287,11 +285,14 @@ fn an_explanation_ends_with_the_check_that_failed() {
     let hmac = Authority::new(Algorithm::HS256);
     let jwks: Value = serde_json::from_str(&authority.jwks()).expect("JSON");
     let (text, one, secret) = (authority.jwks(), &jwks["keys"][0], &hmac.jwks());
+    let rsa = Authority::new(Algorithm::PS256);
+    let mut without_alg: Value = serde_json::from_str(&rsa.jwks()).expect("JSON");
+    without_alg["keys"][0].as_object_mut().expect("a key").remove("alg");
     let good = || authority.token();
     let ask = |token: TokenBuilder<'_>, more: Value| merge(json!({ "token": token.sign(), "jwks": jwks }), more);
     let then = now() + 331;
     let rfc_7515 = json!({ "keys": [{ "kty": "oct", "k": RFC_7515_KEY, "alg": "HS256" }] });
-    let rsa = json!({ "keys": [{ "kty": "RSA", "alg": "RS256", "n": "AQAB", "e": "AQAB" }] });
+    let weak = json!({ "keys": [{ "kty": "RSA", "alg": "RS256", "n": "AQAB", "e": "AQAB" }] });
     // question, kind (none: accepted), the last check
     let cases = [
         (ask(good(), json!({})), None, "claims"),
@@ -302,6 +303,8 @@ fn an_explanation_ends_with_the_check_that_failed() {
         (ask(good(), json!({ "algorithms": ["ES256", "RS256"], "typ": "JWT" })), None, "claims"),
         (ask(good(), json!({ "issuer": null, "now": null })), None, "claims"),
         (ask(hmac.token(), json!({ "jwks": secret })), None, "claims"),
+        (ask(rsa.token(), json!({ "jwks": without_alg, "algorithms": ["PS256"] })), None, "claims"),
+        (ask(rsa.token(), json!({ "jwks": without_alg })), Some("algorithm_not_allowed"), "algorithm"),
         (json!({ "token": RFC_7515_TOKEN, "jwks": rfc_7515, "now": 1_300_819_409 }), None, "claims"),
         (json!({ "token": RFC_7515_TOKEN, "jwks": rfc_7515, "now": 1_300_819_410 }), Some("expired"), "time"),
         (json!({ "token": RFC_7515_TOKEN, "secret": SECRET, "now": 0 }), Some("invalid_signature"), "signature"),
@@ -324,7 +327,7 @@ fn an_explanation_ends_with_the_check_that_failed() {
         (ask(hmac.token(), json!({ "algorithms": ["HS256", "ES256"] })), Some("unknown_key"), "key"),
         (ask(good(), json!({ "algorithms": ["RS256"] })), Some("algorithm_not_allowed"), "algorithm"),
         (ask(good().claim("events", json!({})), json!({})), Some("security_event"), "claims"),
-        (ask(good(), json!({ "jwks": rsa })), Some("keys_unavailable"), "key"),
+        (ask(good(), json!({ "jwks": weak })), Some("keys_unavailable"), "key"),
         (ask(good(), json!({ "jwks": "no JSON" })), Some("keys_unavailable"), "key"),
         (ask(good(), json!({ "jwks": {} })), Some("keys_unavailable"), "key"),
         (json!({ "token": RFC_7515_TOKEN, "secret": "weak" }), Some("keys_unavailable"), "key"),

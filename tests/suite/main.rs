@@ -2,6 +2,7 @@
 
 mod answers;
 mod axum;
+mod examples;
 mod layer;
 mod redaction;
 mod support;

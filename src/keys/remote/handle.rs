@@ -1,0 +1,303 @@
+//! The handle: what verifiers and operators hold.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::builder::RemoteJwksBuilder;
+use super::core::{Core, Freshness};
+use super::schedule::Unknown;
+use super::status::KeyStatus;
+use crate::crypto;
+use crate::jose::AlgorithmSet;
+use crate::keys::{KeyError, KeyLookup, KeyQuery, KeySet, KeySource};
+
+/// Keys of an identity provider, fetched over HTTP and kept fresh: a [`KeySource`].
+///
+/// A cheap clone, and a handle for operators: [`status`](Self::status), [`ready`](Self::ready),
+/// [`refresh`](Self::refresh). Nothing is fetched before the first use. The fetches run in a task on the tokio
+/// runtime of that use; it ends with the last handle.
+///
+/// A request whose key is known is answered from memory. Without keys it waits for the first fetch, 5 seconds at
+/// most; a failure is a 503. See the [module](crate::keys) and the builder for every bound.
+#[derive(Clone)]
+pub struct RemoteJwks(Arc<Inner>);
+
+struct Inner {
+    core: Arc<Core>,
+    limits: Limits,
+    task: Mutex<Option<JoinHandle<()>>>,
+    /// Dropped with the last handle, which ends the task.
+    closer: watch::Sender<()>,
+}
+
+/// Bounds on requests that wait.
+#[derive(Clone, Debug)]
+pub(super) struct Limits {
+    pub(super) wait: Duration,
+    pub(super) waiting_without_keys: usize,
+    pub(super) waiting_with_keys: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { wait: Duration::from_secs(5), waiting_without_keys: 1024, waiting_with_keys: 64 }
+    }
+}
+
+impl RemoteJwks {
+    /// Keys from the URL of a JWK set (RFC 7517 §5).
+    pub fn from_url(url: impl Into<String>) -> RemoteJwksBuilder {
+        RemoteJwksBuilder::keys(url.into())
+    }
+
+    /// Keys of an issuer, found through its metadata: OpenID Connect Discovery, else RFC 8414.
+    pub fn discover(issuer: impl Into<String>) -> RemoteJwksBuilder {
+        RemoteJwksBuilder::metadata(issuer.into(), None)
+    }
+
+    /// Keys of an issuer whose metadata is at another URL than its name says (Entra's version 1, AD FS). The `issuer`
+    /// in the metadata must equal `issuer`.
+    pub fn discover_at(url: impl Into<String>, issuer: impl Into<String>) -> RemoteJwksBuilder {
+        RemoteJwksBuilder::metadata(issuer.into(), Some(url.into()))
+    }
+
+    pub(super) fn start(core: Core, limits: Limits) -> Self {
+        let closer = watch::Sender::new(());
+        Self(Arc::new(Inner { core: Arc::new(core), limits, task: Mutex::new(None), closer }))
+    }
+
+    /// Waits until keys are at hand, however long the provider takes: before a service takes traffic. Bound it with a
+    /// timeout of your own; [`status`](Self::status) says what it waits for.
+    ///
+    /// # Errors
+    /// When there is no tokio runtime to fetch on.
+    pub async fn ready(&self) -> Result<(), KeyError> {
+        while !self.is_ready() {
+            self.0.ensure_task()?;
+            if let Err(error) = self.0.wait_for_keys().await {
+                sleep(error.wait().max(Duration::from_millis(100))).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// True while keys are at hand and not past their stale bound. Starts the first fetch where there is a runtime.
+    pub fn is_ready(&self) -> bool {
+        let _ = self.0.ensure_task();
+        self.0.core.usable().is_some()
+    }
+
+    /// Fetches now, past every cache on the way, and waits for it.
+    ///
+    /// # Errors
+    /// When the fetch fails, when the provider has asked to be left alone (`Retry-After`), or when there is no tokio
+    /// runtime. The keys at hand stay.
+    pub async fn refresh(&self) -> Result<(), KeyError> {
+        let inner = &self.0;
+        inner.ensure_task()?;
+        let count = {
+            let mut state = inner.core.state();
+            state
+                .schedule
+                .ask(Instant::now())
+                .map_err(|wait| KeyError::new("the provider has asked not to be asked again yet").retry_after(wait))?;
+            // The fetch that runs may have begun before what the operator wants to see.
+            state.started + 1
+        };
+        inner.core.wake();
+        inner.core.finished(count).await;
+        inner.failure_of(count).map_or(Ok(()), Err)
+    }
+
+    /// The state at this moment.
+    pub fn status(&self) -> KeyStatus {
+        let core = &self.0.core;
+        let snapshot = core.snapshot.load();
+        let state = core.state();
+        let has_keys = !snapshot.set().is_empty();
+        let until_due = state.schedule.due().saturating_duration_since(Instant::now());
+        KeyStatus {
+            location: state.location.clone(),
+            is_ready: !matches!(core.freshness(&snapshot), Freshness::Unusable),
+            age: has_keys.then(|| core.age(&snapshot)),
+            keys: snapshot.set().len(),
+            skipped: snapshot.set().skipped().to_vec(),
+            last_error: state.last_failure.as_ref().map(|failure| failure.reason.clone()),
+            next_refresh: if state.is_fetching() { Duration::ZERO } else { until_due },
+            fetches: state.started,
+            forced_fetches: state.forced,
+            waiting: state.waiting,
+        }
+    }
+}
+
+impl Inner {
+    /// Starts the task, or starts it again where its runtime has gone.
+    fn ensure_task(&self) -> Result<(), KeyError> {
+        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
+        if task.as_ref().is_some_and(|task| !task.is_finished()) {
+            return Ok(());
+        }
+        let runtime = Handle::try_current()
+            .map_err(|_| KeyError::new("keys are fetched on a tokio runtime, and there is none here"))?;
+        *task = Some(runtime.spawn(Arc::clone(&self.core).run(self.closer.subscribe())));
+        Ok(())
+    }
+
+    /// Keys are overdue: the first request that sees it says so.
+    fn hurry(&self) {
+        if self.core.nudge() && self.ensure_task().is_ok() {
+            self.core.state().schedule.overslept(Instant::now());
+            self.core.wake();
+        }
+    }
+
+    /// Takes a place among those who wait.
+    fn park(&self, most: usize) -> Option<Parked<'_>> {
+        let mut state = self.core.state();
+        (state.waiting < most).then(|| {
+            state.waiting += 1;
+            Parked(&self.core)
+        })
+    }
+
+    /// The failure of the fetch of this number, if it failed.
+    fn failure_of(&self, count: u64) -> Option<KeyError> {
+        let state = self.core.state();
+        let failure = state.last_failure.as_ref().filter(|_| state.finished >= count)?;
+        let wait = state.schedule.due().saturating_duration_since(Instant::now());
+        Some(KeyError::new(failure.reason.clone()).retry_after(wait.max(Duration::from_secs(1))))
+    }
+
+    /// There are no keys, or none that may be used: the first fetch, or its failure.
+    async fn wait_for_keys(&self) -> Result<KeySet, KeyError> {
+        let Some(_parked) = self.park(self.limits.waiting_without_keys) else {
+            return Err(KeyError::new("too many requests wait for the first keys"));
+        };
+        let waiting = async {
+            loop {
+                if let Some(keys) = self.core.usable() {
+                    return Ok(keys);
+                }
+                self.ensure_task()?;
+                let count = {
+                    let state = self.core.state();
+                    let (now, due) = (Instant::now(), state.schedule.due());
+                    match &state.last_failure {
+                        _ if state.is_fetching() => state.started,
+                        Some(failure) if now < due => {
+                            return Err(KeyError::new(failure.reason.clone()).retry_after(due - now));
+                        }
+                        _ => state.started + 1,
+                    }
+                };
+                self.hurry();
+                self.core.finished(count).await;
+                if self.core.usable().is_none()
+                    && let Some(error) = self.failure_of(count)
+                {
+                    return Err(error);
+                }
+            }
+        };
+        timeout(self.limits.wait, waiting)
+            .await
+            .unwrap_or_else(|_| Err(KeyError::new("the provider of keys does not answer")))
+    }
+
+    /// The set lacks the token's key: a refetch, within the rules.
+    async fn look_again(&self, kid: Option<String>) -> Result<KeySet, KeyError> {
+        let kid = kid.as_deref();
+        let mut parked = None;
+        let waiting = async {
+            let before = self.core.snapshot.load_full();
+            loop {
+                self.ensure_task()?;
+                let (decision, count) = {
+                    let mut state = self.core.state();
+                    let is_fetching = state.is_fetching();
+                    let decision = state.schedule.unknown(kid, Instant::now(), is_fetching);
+                    (decision, state.started + u64::from(!is_fetching))
+                };
+                let decision = match decision {
+                    Unknown::Wait if parked.is_none() => {
+                        parked = self.park(self.limits.waiting_with_keys);
+                        // Nobody more may wait, and those who do have asked for the fetch.
+                        if parked.is_some() { decision } else { self.core.state().schedule.verdict(Instant::now()) }
+                    }
+                    decision => decision,
+                };
+                self.core.wake();
+                match decision {
+                    Unknown::Wait => {}
+                    Unknown::Absent => return Ok(self.core.snapshot.load().set().clone()),
+                    Unknown::Unavailable(wait) => {
+                        let state = self.core.state();
+                        let reason = state.last_failure.as_ref().map_or("no recent answer", |failure| &failure.reason);
+                        let wait = wait.max(Duration::from_secs(1));
+                        return Err(KeyError::new(format!("an unknown kid, and {reason}")).retry_after(wait));
+                    }
+                }
+                self.core.finished(count).await;
+                if let Some(error) = self.failure_of(count) {
+                    return Err(error);
+                }
+                let set = self.core.snapshot.load().set().clone();
+                let is_there = kid.map_or(!before.set().is(&set), |kid| set.knows(kid));
+                let mut state = self.core.state();
+                // A scheduled fetch may have been answered by a cache: only one that went past it is the last word.
+                if is_there || state.last_past_caches >= count {
+                    if let Some(kid) = kid.filter(|_| !is_there) {
+                        state.schedule.remember_missing(kid, Instant::now());
+                    }
+                    return Ok(set);
+                }
+            }
+        };
+        timeout(self.limits.wait, waiting)
+            .await
+            .unwrap_or_else(|_| Err(KeyError::new("an unknown kid, and the provider of keys does not answer")))
+    }
+}
+
+/// A request that waits.
+struct Parked<'c>(&'c Core);
+
+impl Drop for Parked<'_> {
+    fn drop(&mut self) {
+        self.0.state().waiting -= 1;
+    }
+}
+
+impl KeySource for RemoteJwks {
+    fn lookup(&self, query: &KeyQuery<'_>) -> KeyLookup<'_> {
+        let inner = &*self.0;
+        let snapshot = inner.core.snapshot.load();
+        match inner.core.freshness(&snapshot) {
+            Freshness::Fresh => {}
+            Freshness::Overdue => inner.hurry(),
+            Freshness::Unusable => return KeyLookup::pending(inner.wait_for_keys()),
+        }
+        if query.is_retry() {
+            let kid = query.kid().map(str::to_owned);
+            return KeyLookup::pending(inner.look_again(kid));
+        }
+        KeyLookup::ready(snapshot)
+    }
+
+    fn algorithms(&self) -> Option<AlgorithmSet> {
+        Some(AlgorithmSet::ASYMMETRIC.iter().filter(|&algorithm| crypto::supports(algorithm)).collect())
+    }
+}
+
+impl fmt::Debug for RemoteJwks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RemoteJwks").field("status", &self.status()).finish_non_exhaustive()
+    }
+}

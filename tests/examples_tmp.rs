@@ -1,3 +1,0 @@
-//! Temporary.
-#[path = "suite/examples.rs"]
-mod examples;
