@@ -4,7 +4,10 @@ mod answers;
 mod axum;
 mod examples;
 mod layer;
+mod provider;
 mod redaction;
+#[cfg(feature = "remote")]
+mod remote;
 mod support;
 mod vectors;
 mod verification;

@@ -137,6 +137,11 @@ impl RemoteJwks {
     }
 }
 
+/// The runtime of the caller. Timers need it as well: without this question first, they panic.
+fn runtime() -> Result<Handle, KeyError> {
+    Handle::try_current().map_err(|_| KeyError::new("keys are fetched on a tokio runtime, and there is none here"))
+}
+
 impl Inner {
     /// Starts the task, or starts it again where its runtime has gone.
     fn ensure_task(&self) -> Result<(), KeyError> {
@@ -144,9 +149,7 @@ impl Inner {
         if task.as_ref().is_some_and(|task| !task.is_finished()) {
             return Ok(());
         }
-        let runtime = Handle::try_current()
-            .map_err(|_| KeyError::new("keys are fetched on a tokio runtime, and there is none here"))?;
-        *task = Some(runtime.spawn(Arc::clone(&self.core).run(self.closer.subscribe())));
+        *task = Some(runtime()?.spawn(Arc::clone(&self.core).run(self.closer.subscribe())));
         Ok(())
     }
 
@@ -177,6 +180,7 @@ impl Inner {
 
     /// There are no keys, or none that may be used: the first fetch, or its failure.
     async fn wait_for_keys(&self) -> Result<KeySet, KeyError> {
+        runtime()?;
         let Some(_parked) = self.park(self.limits.waiting_without_keys) else {
             return Err(KeyError::new("too many requests wait for the first keys"));
         };
@@ -213,6 +217,7 @@ impl Inner {
 
     /// The set lacks the token's key: a refetch, within the rules.
     async fn look_again(&self, kid: Option<String>) -> Result<KeySet, KeyError> {
+        runtime()?;
         let kid = kid.as_deref();
         let mut parked = None;
         let waiting = async {
