@@ -16,12 +16,14 @@
 //! # Ok::<(), tower_jwt_auth::ConfigError>(())
 //! ```
 
+mod file;
 mod key;
 mod key_set;
 #[cfg(feature = "remote")]
 mod remote;
 mod source;
 
+pub use file::KeyFile;
 pub use key::Key;
 pub use key_set::{KeySet, SkippedKey};
 #[cfg(feature = "remote")]

@@ -3,10 +3,13 @@
 //! Envelope, header, (with several issuers: which one), algorithm, key, signature, payload, issuer, audience, time,
 //! claims. The steps up to the signature are pure; between them stands the key source, which may wait.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::explain::{Check, Observe};
 use super::issuer::Trusted;
+use super::resolver::IssuerResolver;
 use crate::claims::{Audience, Confirmation, Registered, Time};
 use crate::clock::UnixTime;
 use crate::error::{AuthError, AuthErrorKind};
@@ -15,6 +18,7 @@ use crate::jose::compact::{self, Decoded};
 use crate::jose::header::Header;
 use crate::keys::{Found, KeyError, KeyQuery, KeySet, Keys};
 use crate::keys::{Lookup, PendingKeys};
+use crate::policy::MAX_ISSUER;
 
 /// Room for the decoded segments of common tokens, on the stack.
 pub(super) struct Buffers {
@@ -259,27 +263,49 @@ fn say_audience(audience: &Audience<'_>) -> String {
 }
 
 /// The issuers of a verifier.
-pub(super) enum Issuers {
+pub(super) struct Issuers {
+    pub(super) fixed: Fixed,
+    pub(super) resolver: Option<IssuerResolver>,
+}
+
+pub(super) enum Fixed {
     One(Arc<Trusted>),
-    Several(std::collections::HashMap<Box<str>, Arc<Trusted>>),
+    Several(HashMap<Box<str>, Arc<Trusted>>),
+}
+
+/// The issuer of a token.
+pub(super) enum Selected<'t> {
+    Fixed(&'t Arc<Trusted>),
+    Resolved(Arc<Trusted>),
+    /// Only the resolver can say.
+    Ask(Cow<'t, str>),
 }
 
 impl Issuers {
     /// The issuer of a token: the only one, or the one that its unverified `iss` names.
-    pub(super) fn select(
-        &self,
-        token: &Unverified<'_>,
+    pub(super) fn select<'t>(
+        &'t self,
+        token: &Unverified<'t>,
+        now: UnixTime,
         see: &mut impl Observe,
-    ) -> Result<&Arc<Trusted>, AuthErrorKind> {
-        match self {
-            Self::One(issuer) => Ok(issuer),
-            Self::Several(issuers) => {
-                see.saw(Check::Payload, || format!("{} bytes", token.payload.len()));
-                let iss = crate::claims::unverified_issuer(token.payload)?;
-                see.saw(Check::Issuer, || format!("{}, {} are trusted", say(iss.as_deref()), issuers.len()));
-                let iss = iss.ok_or(AuthErrorKind::InvalidIssuer)?;
-                issuers.get(&*iss).ok_or(AuthErrorKind::InvalidIssuer)
-            }
+    ) -> Result<Selected<'t>, AuthErrorKind> {
+        let issuers = match &self.fixed {
+            Fixed::One(issuer) => return Ok(Selected::Fixed(issuer)),
+            Fixed::Several(issuers) => issuers,
+        };
+        see.saw(Check::Payload, || format!("{} bytes", token.payload.len()));
+        let iss = crate::claims::unverified_issuer(token.payload)?;
+        see.saw(Check::Issuer, || format!("{}, {} are trusted", say(iss.as_deref()), issuers.len()));
+        let iss = iss.filter(|iss| iss.len() <= MAX_ISSUER).ok_or(AuthErrorKind::InvalidIssuer)?;
+        if let Some(issuer) = issuers.get(&*iss) {
+            return Ok(Selected::Fixed(issuer));
+        }
+        // An algorithm that does not exist is refused without asking anybody.
+        let resolver = self.resolver.as_ref().ok_or(AuthErrorKind::InvalidIssuer)?;
+        token.header.algorithm()?;
+        match resolver.recall(&iss, now) {
+            Some(known) => Ok(Selected::Resolved(known?)),
+            None => Ok(Selected::Ask(iss)),
         }
     }
 }

@@ -36,9 +36,11 @@ mod engine;
 mod explain;
 mod issuer;
 mod jwt;
+mod resolver;
 mod verifier;
 
 pub use explain::{Check, CheckReport, Explanation};
 pub use issuer::Issuer;
 pub use jwt::{AnyJwt, Jwt};
+pub use resolver::IssuerResolver;
 pub use verifier::{Verifier, VerifierBuilder};

@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
-use super::engine::{Buffers, Issuers, Search, Step, Unverified};
+use super::engine::{Buffers, Fixed, Issuers, Search, Selected, Step, Unverified};
 use super::explain::{Check, Explanation, Observe};
 use super::issuer::{Issuer, Trusted};
 use super::jwt::Jwt;
+use super::resolver::IssuerResolver;
 use crate::clock::{Clock, UnixTime};
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
 use crate::jose::Algorithm;
@@ -38,6 +39,7 @@ struct Rule<C> {
 #[must_use]
 pub struct VerifierBuilder<C> {
     issuers: Vec<Issuer>,
+    resolver: Option<IssuerResolver>,
     rules: Vec<Rule<C>>,
     clock: Clock,
 }
@@ -53,7 +55,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
 
     /// A verifier with several issuers, rules of one's own, or another clock.
     pub fn builder() -> VerifierBuilder<C> {
-        VerifierBuilder { issuers: Vec::new(), rules: Vec::new(), clock: Clock::system() }
+        VerifierBuilder { issuers: Vec::new(), resolver: None, rules: Vec::new(), clock: Clock::system() }
     }
 
     /// Verifies a token: the compact serialization alone, without `Bearer`.
@@ -73,48 +75,70 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         Explanation::new(checks, verdict.err())
     }
 
-    /// The verdict, if the key source does not need time for it.
+    /// The verdict, if neither the key source nor the resolver needs time for it.
     pub(crate) fn verify_now(&self, token: &str) -> Option<Result<Jwt<C>, AuthError>> {
         let now = self.0.clock.now();
         let mut room = Buffers::new();
-        let (unverified, issuer, algorithm) = match self.open(token, &mut room, &mut ()) {
-            Ok(opened) => opened,
+        let opened = Unverified::open(token, &mut room, &mut ()).and_then(|unverified| {
+            let selected = self.0.issuers.select(&unverified, now, &mut ())?;
+            Ok((unverified, selected))
+        });
+        match opened {
+            Err(kind) => Some(Err(kind.into())),
+            Ok((unverified, Selected::Fixed(issuer))) => self.judge_now(&unverified, issuer, now),
+            Ok((unverified, Selected::Resolved(issuer))) => self.judge_now(&unverified, &issuer, now),
+            Ok((_, Selected::Ask(_))) => None,
+        }
+    }
+
+    fn judge_now(
+        &self,
+        unverified: &Unverified<'_>,
+        issuer: &Arc<Trusted>,
+        now: UnixTime,
+    ) -> Option<Result<Jwt<C>, AuthError>> {
+        let algorithm = match unverified.algorithm(issuer, &mut ()) {
+            Ok(algorithm) => algorithm,
             Err(kind) => return Some(Err(kind.into())),
         };
-        match Search::new(issuer, algorithm, now).ask(&unverified, &mut ()) {
-            Step::Done(Ok(())) => Some(self.accept(&unverified, issuer, algorithm, now, &mut ())),
+        match Search::new(issuer, algorithm, now).ask(unverified, &mut ()) {
+            Step::Done(Ok(())) => Some(self.accept(unverified, issuer, algorithm, now, &mut ())),
             Step::Done(Err(error)) => Some(Err(error)),
             Step::Wait(_) => None,
         }
     }
 
-    /// The verdict, however long the source takes.
+    /// The verdict, however long the source and the resolver take.
     async fn verify_waiting(&self, token: &str, see: &mut (impl Observe + Send)) -> Result<Jwt<C>, AuthError> {
+        let issuers = &self.0.issuers;
+        let now = || self.0.clock.now();
         let mut room = Buffers::new();
-        let (unverified, issuer, algorithm) = self.open(token, &mut room, see)?;
-        let mut search = Search::new(issuer, algorithm, self.0.clock.now());
+        let unverified = Unverified::open(token, &mut room, see)?;
+        let resolved;
+        let issuer = match issuers.select(&unverified, now(), see)? {
+            Selected::Fixed(issuer) => issuer,
+            Selected::Resolved(issuer) => {
+                resolved = issuer;
+                &resolved
+            }
+            Selected::Ask(iss) => {
+                let resolver = issuers.resolver.as_ref().ok_or(AuthErrorKind::InvalidIssuer)?;
+                resolved = resolver.resolve(&iss, now()).await?;
+                &resolved
+            }
+        };
+        let algorithm = unverified.algorithm(issuer, see)?;
+        let mut search = Search::new(issuer, algorithm, now());
         let mut step = search.ask(&unverified, see);
         loop {
             match step {
                 Step::Done(verdict) => {
                     verdict?;
-                    return self.accept(&unverified, issuer, algorithm, self.0.clock.now(), see);
+                    return self.accept(&unverified, issuer, algorithm, now(), see);
                 }
                 Step::Wait(keys) => step = search.answered(&unverified, keys.await, see),
             }
         }
-    }
-
-    fn open<'t>(
-        &'t self,
-        token: &'t str,
-        room: &'t mut Buffers,
-        see: &mut impl Observe,
-    ) -> Result<(Unverified<'t>, &'t Arc<Trusted>, Algorithm), AuthErrorKind> {
-        let unverified = Unverified::open(token, room, see)?;
-        let issuer = self.0.issuers.select(&unverified, see)?;
-        let algorithm = unverified.algorithm(issuer, see)?;
-        Ok((unverified, issuer, algorithm))
     }
 
     /// The payload, once the signature is good.
@@ -166,6 +190,12 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
         self
     }
 
+    /// Asks this for issuers that are not in the list: for tenants that come and go.
+    pub fn resolver(mut self, resolver: IssuerResolver) -> Self {
+        self.resolver = Some(resolver);
+        self
+    }
+
     /// A rule that every token must meet; one that does not is refused: 401.
     pub fn require(self, rule: impl Fn(&Jwt<C>) -> bool + Send + Sync + 'static) -> Self {
         self.rule(rule, AuthErrorKind::ClaimRefused)
@@ -197,13 +227,12 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
         for issuer in self.issuers {
             issuers.push(Arc::new(issuer.build()?));
         }
-        let issuers = if issuers.len() > 1 {
-            Issuers::Several(by_name(&issuers)?)
-        } else {
-            let only =
-                issuers.pop().ok_or_else(|| ConfigError::new("no issuer is trusted: add one with `.trust(…)`"))?;
-            Issuers::One(only)
+        let fixed = match (issuers.len(), &self.resolver) {
+            (0, None) => return Err(ConfigError::new("no issuer is trusted: add one with `.trust(…)`")),
+            (1, None) => Fixed::One(issuers.remove(0)),
+            _ => Fixed::Several(by_name(&issuers)?),
         };
+        let issuers = Issuers { fixed, resolver: self.resolver };
         Ok(Verifier(Arc::new(Shared { issuers, rules: self.rules, clock: self.clock })))
     }
 }
@@ -233,9 +262,9 @@ impl<C> Clone for Verifier<C> {
 
 impl<C> fmt::Debug for Verifier<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let issuers = match &self.0.issuers {
-            Issuers::One(_) => 1,
-            Issuers::Several(issuers) => issuers.len(),
+        let issuers = match &self.0.issuers.fixed {
+            Fixed::One(_) => 1,
+            Fixed::Several(issuers) => issuers.len(),
         };
         f.debug_struct("Verifier").field("issuers", &issuers).finish_non_exhaustive()
     }

@@ -9,5 +9,6 @@ mod redaction;
 #[cfg(feature = "remote")]
 mod remote;
 mod support;
+mod tenants;
 mod vectors;
 mod verification;

@@ -340,21 +340,21 @@ async fn a_rotation_in_the_middle_of_a_storm_is_seen_within_thirty_seconds() {
     let (provider, verifier) = (world.provider.clone(), world.verifier.clone());
     let rotated = Arc::new(Mutex::new(None));
     let seen = Arc::clone(&rotated);
-    storm(&world, 0, move |n| match n {
-        // After both slots of a window are gone.
-        1500 => {
-            provider.publish(after.clone());
-            *seen.lock().expect("not poisoned") = Some(Instant::now());
-            let (new, verifier, seen) = (new.clone(), verifier.clone(), Arc::clone(&seen));
-            tokio::spawn(async move {
-                while verdict(&verifier, &new).await.is_err() {
-                    sleep(Duration::from_millis(100)).await;
-                }
-                let since = seen.lock().expect("not poisoned").take().expect("set before");
-                assert!(since.elapsed() <= 30 * SECOND, "{:?}", since.elapsed());
-            });
+    let rotate_at = 1500; // After both slots of a window are gone.
+    storm(&world, 0, move |n| {
+        if n != rotate_at {
+            return;
         }
-        _ => {}
+        provider.publish(after.clone());
+        *seen.lock().expect("not poisoned") = Some(Instant::now());
+        let (new, verifier, seen) = (new.clone(), verifier.clone(), Arc::clone(&seen));
+        tokio::spawn(async move {
+            while verdict(&verifier, &new).await.is_err() {
+                sleep(Duration::from_millis(100)).await;
+            }
+            let since = seen.lock().expect("not poisoned").take().expect("set before");
+            assert!(since.elapsed() <= 30 * SECOND, "{:?}", since.elapsed());
+        });
     })
     .await;
     assert!(rotated.lock().expect("not poisoned").is_none(), "the rotation was seen");

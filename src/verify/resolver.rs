@@ -1,0 +1,186 @@
+//! Issuers that come and go: tenants, customers with providers of their own.
+//!
+//! - A function of one's own decides, from the unverified `iss`, whether it is trusted and with which keys. It is an
+//!   allow-list: nothing is fetched for an issuer that it does not return.
+//! - Never build a URL from the `iss` that it is given: look it up.
+//! - Issuers that it returned are kept, the least recently used out; a "no" is remembered briefly.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use super::issuer::{Issuer, Trusted};
+use crate::clock::UnixTime;
+use crate::error::{AuthError, AuthErrorKind};
+use crate::keys::KeyError;
+
+type Answer = Pin<Box<dyn Future<Output = Result<Option<Issuer>, KeyError>> + Send>>;
+
+/// Decides whether an issuer is trusted, for a service whose tenants come and go.
+///
+/// ```
+/// use tower_jwt_auth::verify::IssuerResolver;
+/// use tower_jwt_auth::{Algorithm, Issuer, KeySet, Verifier};
+///
+/// # async fn load_tenant(iss: &str) -> Result<Option<String>, tower_jwt_auth::keys::KeyError> { Ok(None) }
+/// let resolver = IssuerResolver::new(|iss: String| async move {
+///     // A look into a database: `None` is "not trusted", an error is "ask again later" (503).
+///     let Some(jwks) = load_tenant(&iss).await? else { return Ok(None) };
+///     let keys = KeySet::jwk_set(jwks).map_err(|error| tower_jwt_auth::keys::KeyError::new(error.to_string()))?;
+///     Ok(Some(Issuer::new(iss, keys).audience("orders")))
+/// });
+/// let verifier = Verifier::<serde_json::Value>::builder().resolver(resolver).build()?;
+/// # Ok::<(), tower_jwt_auth::ConfigError>(())
+/// ```
+pub struct IssuerResolver {
+    resolve: Box<dyn Fn(String) -> Answer + Send + Sync>,
+    capacity: usize,
+    refusals: usize,
+    refused_for: Duration,
+    most_waiting: usize,
+    known: RwLock<HashMap<Box<str>, Known>>,
+    refused: Mutex<HashMap<Box<str>, UnixTime>>,
+    waiting: AtomicUsize,
+    /// Counts uses: the smallest mark is the least recently used.
+    uses: AtomicUsize,
+}
+
+struct Known {
+    issuer: Arc<Trusted>,
+    used: AtomicUsize,
+}
+
+impl IssuerResolver {
+    /// A resolver around an async function from an unverified `iss` to an issuer, or to `None` where it is not
+    /// trusted. An `Err` is answered 503 and not remembered.
+    pub fn new<F, R>(resolve: F) -> Self
+    where
+        F: Fn(String) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<Option<Issuer>, KeyError>> + Send + 'static,
+    {
+        Self {
+            resolve: Box::new(move |iss| Box::pin(resolve(iss))),
+            capacity: 1000,
+            refusals: 1024,
+            refused_for: Duration::from_secs(30),
+            most_waiting: 64,
+            known: RwLock::default(),
+            refused: Mutex::default(),
+            waiting: AtomicUsize::new(0),
+            uses: AtomicUsize::new(0),
+        }
+    }
+
+    /// How many issuers are kept: 1,000, each with its keys. The least recently used goes first.
+    #[must_use]
+    pub fn capacity(mut self, issuers: usize) -> Self {
+        self.capacity = issuers.max(1);
+        self
+    }
+
+    /// How long a "no" is remembered, and how many: 30 seconds, 1,024. A flood of invented names asks the function
+    /// again for each that is not remembered, [`most_waiting`](Self::most_waiting) at a time.
+    #[must_use]
+    pub fn refusals(mut self, remembered: usize, time: Duration) -> Self {
+        self.refusals = remembered.max(1);
+        self.refused_for = time;
+        self
+    }
+
+    /// How many requests wait for the function at once: 64. Those beyond get 503 at once.
+    #[must_use]
+    pub fn most_waiting(mut self, requests: usize) -> Self {
+        self.most_waiting = requests;
+        self
+    }
+
+    /// What is known without asking: trusted, refused, or nothing.
+    pub(super) fn recall(&self, iss: &str, now: UnixTime) -> Option<Result<Arc<Trusted>, AuthErrorKind>> {
+        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(iss) {
+            known.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+            return Some(Ok(Arc::clone(&known.issuer)));
+        }
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = refused.get(iss)?;
+        (now < *until).then_some(Err(AuthErrorKind::InvalidIssuer))
+    }
+
+    /// Asks the function.
+    pub(super) async fn resolve(&self, iss: &str, now: UnixTime) -> Result<Arc<Trusted>, AuthError> {
+        if let Some(known) = self.recall(iss, now) {
+            return Ok(known?);
+        }
+        let _waiting = Waiting::new(&self.waiting, self.most_waiting)
+            .ok_or_else(|| KeyError::new("too many requests wait for an issuer to be resolved"))?;
+        match (self.resolve)(iss.to_owned()).await? {
+            Some(issuer) => {
+                let issuer = issuer
+                    .build()
+                    .map_err(|error| AuthError::new(AuthErrorKind::Misconfigured).with_detail(error.to_string()))?;
+                Ok(self.keep(iss, issuer))
+            }
+            None => {
+                self.refuse(iss, now);
+                Err(AuthErrorKind::InvalidIssuer.into())
+            }
+        }
+    }
+
+    /// Keeps an issuer; of several that came at once, the first stays and serves all.
+    fn keep(&self, iss: &str, issuer: Trusted) -> Arc<Trusted> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(first) = known.get(iss) {
+            return Arc::clone(&first.issuer);
+        }
+        while known.len() >= self.capacity {
+            let least = known.iter().min_by_key(|(_, known)| known.used.load(Ordering::Relaxed));
+            let Some(least) = least.map(|(name, _)| name.clone()) else { break };
+            known.remove(&least);
+        }
+        let issuer = Arc::new(issuer);
+        let used = AtomicUsize::new(self.uses.fetch_add(1, Ordering::Relaxed));
+        known.insert(iss.into(), Known { issuer: Arc::clone(&issuer), used });
+        issuer
+    }
+
+    fn refuse(&self, iss: &str, now: UnixTime) {
+        let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        if refused.len() >= self.refusals {
+            refused.retain(|_, until| now < *until);
+        }
+        // Those that are left expire in the order in which they came: the first to expire goes.
+        if refused.len() >= self.refusals
+            && let Some(first) = refused.iter().min_by_key(|(_, until)| **until).map(|(name, _)| name.clone())
+        {
+            refused.remove(&first);
+        }
+        refused.insert(iss.into(), now.plus(self.refused_for));
+    }
+}
+
+/// A place among the requests that wait.
+struct Waiting<'c>(&'c AtomicUsize);
+
+impl<'c> Waiting<'c> {
+    fn new(count: &'c AtomicUsize, most: usize) -> Option<Self> {
+        // On refusal the place is dropped, which gives it back.
+        let before = count.fetch_add(1, Ordering::Relaxed);
+        let place = Self(count);
+        (before < most).then_some(place)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+impl fmt::Debug for IssuerResolver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuerResolver").field("capacity", &self.capacity).finish_non_exhaustive()
+    }
+}
