@@ -93,7 +93,7 @@ pub use jose::{Algorithm, AlgorithmSet};
 pub use keys::{KeySet, KeySource};
 pub use layer::JwtAuth;
 pub use rejection::ProblemJson;
-pub use verify::{AnyJwt, Issuer, Jwt, Verifier};
+pub use verify::{AnyJwt, Issuer, Jwt, TokenCache, Verifier};
 
 /// The README's example compiles.
 #[cfg(all(doctest, feature = "axum", feature = "aws-lc-rs"))]

@@ -229,6 +229,15 @@ impl KeySet {
         }
     }
 
+    /// True when this very key is in the set, not just one like it.
+    pub(crate) fn holds(&self, key: &Arc<Key>) -> bool {
+        let alike = match key.kid() {
+            Some(kid) => self.0.by_kid.get(kid).map_or(&[][..], Vec::as_slice),
+            None => &self.0.without_kid[..],
+        };
+        alike.iter().any(|other| Arc::ptr_eq(other, key))
+    }
+
     /// True when a key of this set has this `kid`, whatever its algorithm.
     pub(crate) fn knows(&self, kid: &str) -> bool {
         self.0.by_kid.contains_key(kid)

@@ -9,4 +9,4 @@ mod time;
 
 pub(crate) use header::TypeRule;
 pub(crate) use identity::{AudienceRule, IssuerRule, MAX_ISSUER};
-pub(crate) use time::{MAX_LEEWAY, TimeRule};
+pub(crate) use time::{MAX_LEEWAY, TimeRule, Times};

@@ -16,9 +16,9 @@ use crate::error::{AuthError, AuthErrorKind};
 use crate::jose::Algorithm;
 use crate::jose::compact::{self, Decoded};
 use crate::jose::header::Header;
-use crate::keys::{Found, KeyError, KeyQuery, KeySet, Keys};
+use crate::keys::{Found, Key, KeyError, KeyQuery, KeySet, Keys};
 use crate::keys::{Lookup, PendingKeys};
-use crate::policy::MAX_ISSUER;
+use crate::policy::{MAX_ISSUER, Times};
 
 /// Room for the decoded segments of common tokens, on the stack.
 pub(super) struct Buffers {
@@ -84,8 +84,8 @@ pub(super) struct Search<'s> {
 }
 
 pub(super) enum Step<'s> {
-    /// The signature is good, or the token is refused.
-    Done(Result<(), AuthError>),
+    /// The key that verifies, or the token is refused.
+    Done(Result<Arc<Key>, AuthError>),
     /// The source needs time.
     Wait(PendingKeys<'s>),
 }
@@ -146,7 +146,7 @@ impl<'s> Search<'s> {
     fn precheck(&self, token: &Unverified<'_>, see: &mut impl Observe) -> Result<(), AuthError> {
         fn check(search: &Search<'_>, token: &Unverified<'_>, see: &mut impl Observe) -> Result<(), AuthErrorKind> {
             let registered = token.registered(search.issuer, see)?;
-            search.issuer.check_identity_and_time(&registered, search.now, see)
+            search.issuer.check_identity_and_time(&registered, search.now, see).map(drop)
         }
         if check(self, token, &mut ()).is_ok() {
             return Ok(());
@@ -161,7 +161,7 @@ impl<'s> Search<'s> {
         token: &Unverified<'_>,
         answer: Result<Keys<'s>, KeyError>,
         see: &mut impl Observe,
-    ) -> Option<Result<(), AuthError>> {
+    ) -> Option<Result<Arc<Key>, AuthError>> {
         let keys = match answer {
             Ok(keys) => keys,
             Err(error) => return Some(Err(Self::failed(token, error, see))),
@@ -179,7 +179,7 @@ impl<'s> Search<'s> {
                     see.saw(Check::Signature, || format!("{} bytes", token.signature.len()));
                     for key in keys {
                         if key.verify(token.signed, token.signature) {
-                            return Some(Ok(()));
+                            return Some(Ok(Arc::clone(key)));
                         }
                     }
                     self.mismatch = true;
@@ -206,7 +206,7 @@ impl Trusted {
         registered: &Registered<'_>,
         now: UnixTime,
         see: &mut impl Observe,
-    ) -> Result<(), AuthErrorKind> {
+    ) -> Result<Times, AuthErrorKind> {
         see.saw(Check::Issuer, || {
             format!("{}, trusted: {:?}", say(registered.iss.text()), self.name().unwrap_or("(any)"))
         });
@@ -222,7 +222,9 @@ impl Trusted {
             let [exp, nbf, iat] = [registered.exp, registered.nbf, registered.iat].map(say);
             format!("exp {exp}, nbf {nbf}, iat {iat}; now {}, leeway {} s", now.as_secs(), self.time.leeway.as_secs())
         });
-        self.time.check(registered, now)
+        let times = Times::try_from(registered)?;
+        self.time.check(times, now)?;
+        Ok(times)
     }
 
     /// The rules for claims that need no type.
@@ -307,5 +309,12 @@ impl Issuers {
             Some(known) => Ok(Selected::Resolved(known?)),
             None => Ok(Selected::Ask(iss)),
         }
+    }
+
+    /// True while tokens of this issuer would be judged by this very configuration.
+    pub(super) fn still_trusts(&self, issuer: &Arc<Trusted>, now: UnixTime) -> bool {
+        let (Some(resolver), Some(name)) = (&self.resolver, issuer.name()) else { return true };
+        let is_fixed = matches!(&self.fixed, Fixed::Several(issuers) if issuers.contains_key(name));
+        is_fixed || matches!(resolver.recall(name, now), Some(Ok(known)) if Arc::ptr_eq(&known, issuer))
     }
 }

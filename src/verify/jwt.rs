@@ -9,6 +9,8 @@ use crate::claims::Registered;
 use crate::clock::UnixTime;
 use crate::jose::Algorithm;
 use crate::jose::header::Header;
+use crate::keys::Key;
+use crate::policy::Times;
 
 /// A verified token with its claims. Only a [`Verifier`](crate::Verifier) makes one, so to hold it is proof.
 ///
@@ -19,7 +21,7 @@ pub struct Jwt<C: ?Sized>(Arc<Inner<C>>);
 /// extensions, where it stands beside `Jwt<C>`; `claims().downcast_ref::<C>()` leads back.
 pub type AnyJwt = Jwt<dyn Any + Send + Sync>;
 
-struct Inner<C: ?Sized> {
+pub(super) struct Inner<C: ?Sized> {
     facts: Facts,
     claims: C,
 }
@@ -34,10 +36,19 @@ struct Facts {
     client_id: Span,
     kid: Span,
     scope: Span,
-    algorithm: Algorithm,
-    exp: Option<UnixTime>,
-    iat: Option<UnixTime>,
+    times: Times,
+    verified_at: UnixTime,
+    key: Arc<Key>,
     claims_type: fn() -> &'static str,
+}
+
+/// What verification has shown beside the claims.
+pub(super) struct Proof<'p> {
+    pub(super) issuer: &'p Arc<Trusted>,
+    pub(super) header: &'p Header<'p>,
+    pub(super) key: Arc<Key>,
+    pub(super) times: Times,
+    pub(super) now: UnixTime,
 }
 
 /// A part of the texts. A token of at most 16 KiB has no longer ones.
@@ -68,13 +79,8 @@ impl Span {
 }
 
 impl<C: Send + Sync + 'static> Jwt<C> {
-    pub(super) fn new(
-        issuer: &Arc<Trusted>,
-        algorithm: Algorithm,
-        header: &Header<'_>,
-        registered: &Registered<'_>,
-        claims: C,
-    ) -> Self {
+    pub(super) fn new(proof: Proof<'_>, registered: &Registered<'_>, claims: C) -> Self {
+        let Proof { issuer, header, .. } = proof;
         let kid = header.kid.as_deref();
         // The issuer's name is in its configuration; only where any is taken must the token's be kept.
         let iss = if issuer.name().is_none() { registered.iss.text() } else { None };
@@ -91,12 +97,21 @@ impl<C: Send + Sync + 'static> Jwt<C> {
             client_id,
             kid,
             scope,
-            algorithm,
-            exp: registered.exp.at(),
-            iat: registered.iat.at(),
+            times: proof.times,
+            verified_at: proof.now,
+            key: proof.key,
             claims_type: std::any::type_name::<C>,
         };
         Self(Arc::new(Inner { facts, claims }))
+    }
+
+    /// The token as a [`TokenCache`](super::TokenCache) holds it.
+    pub(super) fn into_remembered(self) -> Arc<Inner<C>> {
+        self.0
+    }
+
+    pub(super) fn from_remembered(inner: Arc<Inner<C>>) -> Self {
+        Self(inner)
     }
 
     /// The same token with its claims type erased.
@@ -139,17 +154,17 @@ impl<C: ?Sized> Jwt<C> {
 
     /// The algorithm of the signature.
     pub fn algorithm(&self) -> Algorithm {
-        self.0.facts.algorithm
+        self.0.facts.key.algorithm()
     }
 
     /// `exp` (RFC 7519 §4.1.4); the leeway comes on top.
     pub fn expires_at(&self) -> Option<UnixTime> {
-        self.0.facts.exp
+        self.0.facts.times.exp
     }
 
     /// `iat` (RFC 7519 §4.1.6).
     pub fn issued_at(&self) -> Option<UnixTime> {
-        self.0.facts.iat
+        self.0.facts.times.iat
     }
 
     /// The scopes that the token grants: the names in `scope` and `scp`, or in
@@ -161,6 +176,22 @@ impl<C: ?Sized> Jwt<C> {
     /// True when the token grants this scope.
     pub fn has_scope(&self, name: &str) -> bool {
         self.scopes().any(|granted| granted == name)
+    }
+
+    pub(super) fn trusted(&self) -> &Arc<Trusted> {
+        &self.0.facts.issuer
+    }
+
+    pub(super) fn key(&self) -> &Arc<Key> {
+        &self.0.facts.key
+    }
+
+    pub(super) fn times(&self) -> Times {
+        self.0.facts.times
+    }
+
+    pub(super) fn verified_at(&self) -> UnixTime {
+        self.0.facts.verified_at
     }
 
     /// The name of the claims type, for the log of a misplaced extractor.

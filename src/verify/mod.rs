@@ -32,6 +32,7 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run()).unwrap();
 //! ```
 
+mod cache;
 mod engine;
 mod explain;
 mod issuer;
@@ -39,6 +40,7 @@ mod jwt;
 mod resolver;
 mod verifier;
 
+pub use cache::TokenCache;
 pub use explain::{Check, CheckReport, Explanation};
 pub use issuer::Issuer;
 pub use jwt::{AnyJwt, Jwt};

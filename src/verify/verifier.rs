@@ -6,14 +6,15 @@ use std::sync::Arc;
 
 use serde::de::DeserializeOwned;
 
+use super::cache::{LONGEST, TokenCache, VerifierId};
 use super::engine::{Buffers, Fixed, Issuers, Search, Selected, Step, Unverified};
 use super::explain::{Check, Explanation, Observe};
 use super::issuer::{Issuer, Trusted};
-use super::jwt::Jwt;
+use super::jwt::{Jwt, Proof};
 use super::resolver::IssuerResolver;
 use crate::clock::{Clock, UnixTime};
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
-use crate::jose::Algorithm;
+use crate::keys::{Key, KeyQuery, Lookup};
 use crate::policy::IssuerRule;
 
 /// Verifies tokens of the issuers that it trusts, and makes [`Jwt`]s with claims of type `C`.
@@ -26,6 +27,7 @@ struct Shared<C> {
     issuers: Issuers,
     rules: Vec<Rule<C>>,
     clock: Clock,
+    cache: Option<(TokenCache, VerifierId)>,
 }
 
 type Predicate<C> = Box<dyn Fn(&Jwt<C>) -> bool + Send + Sync>;
@@ -42,6 +44,7 @@ pub struct VerifierBuilder<C> {
     resolver: Option<IssuerResolver>,
     rules: Vec<Rule<C>>,
     clock: Clock,
+    cache: Option<TokenCache>,
 }
 
 impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
@@ -55,7 +58,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
 
     /// A verifier with several issuers, rules of one's own, or another clock.
     pub fn builder() -> VerifierBuilder<C> {
-        VerifierBuilder { issuers: Vec::new(), resolver: None, rules: Vec::new(), clock: Clock::system() }
+        VerifierBuilder { issuers: Vec::new(), resolver: None, rules: Vec::new(), clock: Clock::system(), cache: None }
     }
 
     /// Verifies a token: the compact serialization alone, without `Bearer`.
@@ -64,7 +67,10 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
     /// An [`AuthError`] whose kind names the rule that refused, or
     /// [`KeysUnavailable`](AuthErrorKind::KeysUnavailable) where the source has no keys to give.
     pub async fn verify(&self, token: &str) -> Result<Jwt<C>, AuthError> {
-        self.verify_waiting(token, &mut ()).await
+        if let Some(jwt) = self.remembered(token, self.0.clock.now()) {
+            return Ok(jwt);
+        }
+        self.verify_waiting(token, &mut ()).await.inspect(|jwt| self.remember(token, jwt))
     }
 
     /// Says what each check saw, for the person who asks why a token is refused. It does what
@@ -78,17 +84,21 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
     /// The verdict, if neither the key source nor the resolver needs time for it.
     pub(crate) fn verify_now(&self, token: &str) -> Option<Result<Jwt<C>, AuthError>> {
         let now = self.0.clock.now();
+        if let Some(jwt) = self.remembered(token, now) {
+            return Some(Ok(jwt));
+        }
         let mut room = Buffers::new();
         let opened = Unverified::open(token, &mut room, &mut ()).and_then(|unverified| {
             let selected = self.0.issuers.select(&unverified, now, &mut ())?;
             Ok((unverified, selected))
         });
-        match opened {
-            Err(kind) => Some(Err(kind.into())),
-            Ok((unverified, Selected::Fixed(issuer))) => self.judge_now(&unverified, issuer, now),
-            Ok((unverified, Selected::Resolved(issuer))) => self.judge_now(&unverified, &issuer, now),
-            Ok((_, Selected::Ask(_))) => None,
-        }
+        let verdict = match opened {
+            Err(kind) => return Some(Err(kind.into())),
+            Ok((unverified, Selected::Fixed(issuer))) => self.judge_now(&unverified, issuer, now)?,
+            Ok((unverified, Selected::Resolved(issuer))) => self.judge_now(&unverified, &issuer, now)?,
+            Ok((_, Selected::Ask(_))) => return None,
+        };
+        Some(verdict.inspect(|jwt| self.remember(token, jwt)))
     }
 
     fn judge_now(
@@ -102,7 +112,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
             Err(kind) => return Some(Err(kind.into())),
         };
         match Search::new(issuer, algorithm, now).ask(unverified, &mut ()) {
-            Step::Done(Ok(())) => Some(self.accept(unverified, issuer, algorithm, now, &mut ())),
+            Step::Done(Ok(key)) => Some(self.accept(unverified, issuer, key, now, &mut ())),
             Step::Done(Err(error)) => Some(Err(error)),
             Step::Wait(_) => None,
         }
@@ -132,12 +142,35 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         let mut step = search.ask(&unverified, see);
         loop {
             match step {
-                Step::Done(verdict) => {
-                    verdict?;
-                    return self.accept(&unverified, issuer, algorithm, now(), see);
-                }
+                Step::Done(verdict) => return self.accept(&unverified, issuer, verdict?, now(), see),
                 Step::Wait(keys) => step = search.answered(&unverified, keys.await, see),
             }
+        }
+    }
+
+    /// A remembered verdict, if everything that may have changed since still holds. Where something does not, the
+    /// token is judged anew, so that the answer is the same as without a cache.
+    fn remembered(&self, token: &str, now: UnixTime) -> Option<Jwt<C>> {
+        let (cache, id) = self.0.cache.as_ref()?;
+        let jwt = Jwt::from_remembered(cache.get(*id, token)?);
+        let issuer = jwt.trusted();
+        let is_recent = jwt.verified_at() <= now && now < jwt.verified_at().plus(LONGEST);
+        let query = KeyQuery::new(jwt.algorithm(), jwt.key_id(), false);
+        let holds = is_recent
+            && issuer.time.check(jwt.times(), now).is_ok()
+            && self.0.issuers.still_trusts(issuer, now)
+            && matches!(issuer.keys.lookup(&query).0, Lookup::Ready(keys) if keys.set().holds(jwt.key()))
+            && self.0.rules.iter().all(|rule| (rule.predicate)(&jwt));
+        if !holds {
+            cache.remove(*id, token);
+            return None;
+        }
+        Some(jwt)
+    }
+
+    fn remember(&self, token: &str, jwt: &Jwt<C>) {
+        if let Some((cache, id)) = &self.0.cache {
+            cache.insert(*id, token, jwt.clone().into_remembered());
         }
     }
 
@@ -146,18 +179,18 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         &self,
         token: &Unverified<'_>,
         issuer: &Arc<Trusted>,
-        algorithm: Algorithm,
+        key: Arc<Key>,
         now: UnixTime,
         see: &mut impl Observe,
     ) -> Result<Jwt<C>, AuthError> {
         let registered = token.registered(issuer, see)?;
-        issuer.check_identity_and_time(&registered, now, see)?;
+        let times = issuer.check_identity_and_time(&registered, now, see)?;
         issuer.check_claims(&registered, see)?;
         let claims: C = serde_json::from_slice(token.payload).map_err(|error| {
             see.saw(Check::Claims, || error.to_string());
             AuthError::new(AuthErrorKind::ClaimsMismatch).with_detail(without_values(&error))
         })?;
-        let jwt = Jwt::new(issuer, algorithm, &token.header, &registered, claims);
+        let jwt = Jwt::new(Proof { issuer, header: &token.header, key, times, now }, &registered, claims);
         match self.0.rules.iter().find(|rule| !(rule.predicate)(&jwt)) {
             Some(rule) => {
                 see.saw(Check::Claims, || "a rule of one's own refused".to_owned());
@@ -211,6 +244,12 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
         self
     }
 
+    /// Remembers accepted tokens, so that the same one costs no second signature check. Off unless asked for.
+    pub fn cache(mut self, cache: TokenCache) -> Self {
+        self.cache = Some(cache);
+        self
+    }
+
     /// Another clock than the system's.
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
@@ -233,7 +272,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
             _ => Fixed::Several(by_name(&issuers)?),
         };
         let issuers = Issuers { fixed, resolver: self.resolver };
-        Ok(Verifier(Arc::new(Shared { issuers, rules: self.rules, clock: self.clock })))
+        let cache = self.cache.map(|cache| (cache, VerifierId::next()));
+        Ok(Verifier(Arc::new(Shared { issuers, rules: self.rules, clock: self.clock, cache })))
     }
 }
 

@@ -6,6 +6,7 @@ mod examples;
 mod layer;
 mod provider;
 mod redaction;
+mod remembered;
 #[cfg(feature = "remote")]
 mod remote;
 mod support;
