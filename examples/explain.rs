@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use tower_jwt_auth::clock::{Clock, UnixTime};
 use tower_jwt_auth::keys::{Key, KeyError, KeyLookup, KeyQuery};
 use tower_jwt_auth::verify::{CheckReport, Explanation};
-use tower_jwt_auth::{Algorithm, AuthError, ConfigError, Issuer, KeySet, Verifier};
+use tower_jwt_auth::{Algorithm, ConfigError, Issuer, KeySet, Verifier};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -131,18 +131,9 @@ fn a_key_for_each(
     KeySet::new(keys)
 }
 
-/// What a check saw; where it failed, with what the operator may know beyond that.
-fn saw(check: &CheckReport, error: Option<&AuthError>) -> String {
-    match error.and_then(AuthError::detail) {
-        Some(detail) if !check.ok() => format!("{}; {detail}", check.saw()),
-        _ => check.saw().to_owned(),
-    }
-}
-
 fn to_json(explanation: &Explanation) -> Value {
     let error = explanation.error();
-    let check =
-        |check: &CheckReport| json!({ "check": check.check().label(), "ok": check.ok(), "saw": saw(check, error) });
+    let check = |check: &CheckReport| json!({ "check": check.check().label(), "ok": check.ok(), "saw": check.saw() });
     json!({
         "accepted": explanation.accepted(),
         "kind": error.map(|error| error.kind().label()),
@@ -177,7 +168,7 @@ fn print_for_a_person(explanation: &Explanation) {
     for check in explanation.checks() {
         let verdict = if check.ok() { "ok" } else { "FAILED" };
         // A token must not control the terminal.
-        let saw = saw(check, error).replace(char::is_control, "\u{fffd}");
+        let saw = check.saw().replace(char::is_control, "\u{fffd}");
         println!("{verdict:<8}{:<11}{saw}", check.check().label());
     }
     match error {

@@ -5,6 +5,8 @@
 
 mod registered;
 mod scopes;
+mod tee;
 
 pub(crate) use registered::{Audience, ClaimNames, Confirmation, Member, Registered, Time, unverified_issuer};
 pub(crate) use scopes::{Scopes, is_scope};
+pub(crate) use tee::parse;

@@ -85,7 +85,7 @@ pub(crate) enum Confirmation {
 }
 
 /// The claims that the rules look at.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Registered<'p> {
     pub(crate) iss: Member<'p>,
     pub(crate) sub: Member<'p>,
@@ -110,6 +110,21 @@ impl<'p> Registered<'p> {
         let registered = RegisteredSeed(names).deserialize(&mut json);
         let end = json.end();
         registered.and_then(|registered| end.map(|()| registered)).map_err(|_| AuthErrorKind::MalformedPayload)
+    }
+}
+
+impl Registered<'_> {
+    pub(super) fn note_confirmation(&mut self) {
+        self.cnf = Confirmation::Present;
+    }
+}
+
+impl<'p> Audience<'p> {
+    pub(super) fn as_member(&self) -> Member<'p> {
+        match self {
+            Self::One(text) => Member::Text(text.clone()),
+            Self::Absent | Self::Many(_) | Self::Wrong => Member::Wrong,
+        }
     }
 }
 
@@ -141,10 +156,7 @@ impl<'de> Visitor<'de> for RegisteredSeed<'_> {
             if self.0.audience == name {
                 claims.audience = map.next_value()?;
                 if name == "client_id" {
-                    claims.client_id = match &claims.audience {
-                        Audience::One(client) => Member::Text(client.clone()),
-                        _ => Member::Wrong,
-                    };
+                    claims.client_id = claims.audience.as_member();
                 }
                 continue;
             }
@@ -158,7 +170,7 @@ impl<'de> Visitor<'de> for RegisteredSeed<'_> {
                 "iat" => claims.iat = map.next_value()?,
                 "cnf" => {
                     map.next_value::<IgnoredAny>()?;
-                    claims.cnf = Confirmation::Present;
+                    claims.note_confirmation();
                 }
                 other => {
                     claims.is_event |= other == "events";
@@ -174,18 +186,24 @@ impl<'de> Visitor<'de> for RegisteredSeed<'_> {
     }
 }
 
-impl<'de> Deserialize<'de> for Member<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match Scalar::deserialize(deserializer)? {
+impl<'de> From<Scalar<'de>> for Member<'de> {
+    fn from(scalar: Scalar<'de>) -> Self {
+        match scalar {
             Scalar::Text(text) => Self::Text(text),
             Scalar::Integer(_) | Scalar::Number(_) | Scalar::Other => Self::Wrong,
-        })
+        }
     }
 }
 
-impl<'de> Deserialize<'de> for Time {
+impl<'de> Deserialize<'de> for Member<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match Scalar::deserialize(deserializer)? {
+        Scalar::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl From<Scalar<'_>> for Time {
+    fn from(scalar: Scalar<'_>) -> Self {
+        match scalar {
             Scalar::Integer(seconds) => Self::At(UnixTime::from_secs(seconds)),
             // Casting saturates, and JSON has no NaN.
             #[expect(clippy::cast_possible_truncation)]
@@ -193,7 +211,13 @@ impl<'de> Deserialize<'de> for Time {
                 Self::At(UnixTime::from_millis((seconds * 1000.0) as i64))
             }
             Scalar::Text(_) | Scalar::Number(_) | Scalar::Other => Self::Wrong,
-        })
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Time {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Scalar::deserialize(deserializer).map(Self::from)
     }
 }
 
@@ -252,12 +276,7 @@ impl<'de> DeserializeSeed<'de> for ScopesSeed<'_, 'de> {
     type Value = ();
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        match Audience::deserialize(deserializer)? {
-            Audience::One(text) => self.0.add_text(text),
-            Audience::Many(names) => names.iter().for_each(|name| self.0.add_name(name)),
-            Audience::Absent | Audience::Wrong => {}
-        }
-        Ok(())
+        Audience::deserialize(deserializer).map(|claim| self.0.add(claim))
     }
 }
 

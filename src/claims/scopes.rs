@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::Audience;
+
 /// True for a `scope-token`: one or more of %x21 / %x23-5B / %x5D-7E.
 pub(crate) fn is_scope(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
@@ -12,6 +14,15 @@ pub(crate) fn is_scope(name: &str) -> bool {
 pub(crate) struct Scopes<'p>(Cow<'p, str>);
 
 impl<'p> Scopes<'p> {
+    /// Adds what a claim grants: a string, or an array of strings. Anything else grants nothing.
+    pub(super) fn add(&mut self, claim: Audience<'p>) {
+        match claim {
+            Audience::One(text) => self.add_text(text),
+            Audience::Many(names) => names.iter().for_each(|name| self.add_name(name)),
+            Audience::Absent | Audience::Wrong => {}
+        }
+    }
+
     /// Adds what a string grants: the names between its spaces. What is no `scope-token` grants nothing.
     pub(crate) fn add_text(&mut self, text: Cow<'p, str>) {
         let is_plain = text.split(' ').all(is_scope);

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 use std::fmt;
+use std::sync::OnceLock;
 
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
@@ -76,12 +77,55 @@ impl<'de> Deserialize<'de> for Scalar<'de> {
                 Ok(Scalar::Other)
             }
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-                while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
-                Ok(Scalar::Other)
+                let mut scalar = Scalar::Other;
+                while let Some(Text(name)) = map.next_key()? {
+                    if name == NUMBER && numbers_are_maps() {
+                        let Text(digits) = map.next_value()?;
+                        scalar = number(&digits);
+                    } else {
+                        map.next_value::<IgnoredAny>()?;
+                    }
+                }
+                Ok(scalar)
             }
         }
         deserializer.deserialize_any(ScalarVisitor)
     }
+}
+
+/// The name under which serde_json hands out a number as text.
+const NUMBER: &str = "$serde_json::private::Number";
+
+/// True where some crate in the build has turned on serde_json's `arbitrary_precision`: it applies to all, and numbers
+/// of any kind then come as a map of one entry.
+fn numbers_are_maps() -> bool {
+    struct Probe(bool);
+    impl<'de> Deserialize<'de> for Probe {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct ProbeVisitor;
+            impl<'de> Visitor<'de> for ProbeVisitor {
+                type Value = Probe;
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("a number")
+                }
+                fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                    Ok(Probe(false))
+                }
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                    while map.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+                    Ok(Probe(true))
+                }
+            }
+            deserializer.deserialize_any(ProbeVisitor)
+        }
+    }
+    static ANSWER: OnceLock<bool> = OnceLock::new();
+    *ANSWER.get_or_init(|| serde_json::from_str("1").is_ok_and(|Probe(answer)| answer))
+}
+
+fn number(digits: &str) -> Scalar<'static> {
+    let float = || digits.parse().map_or(Scalar::Other, Scalar::Number);
+    digits.parse().map_or_else(|_| float(), Scalar::Integer)
 }
 
 /// How many names are compared one by one.

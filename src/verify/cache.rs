@@ -52,7 +52,7 @@ impl TokenCache {
             .ghost_allocation(0.0)
             .shards(64)
             .build()
-            .expect("capacities are set and the shares are between 0 and 1");
+            .unwrap_or_else(|_| unreachable!("both capacities are set, and the shares are between 0 and 1"));
         let map = Cache::with_options(options, Weigh { share }, RandomState::new(), DefaultLifecycle::default());
         Self(Arc::new(map))
     }

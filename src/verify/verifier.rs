@@ -12,6 +12,7 @@ use super::explain::{Check, Explanation, Observe};
 use super::issuer::{Issuer, Trusted};
 use super::jwt::{Jwt, Proof};
 use super::resolver::IssuerResolver;
+use crate::claims;
 use crate::clock::{Clock, UnixTime};
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
 use crate::keys::{Key, KeyQuery, Lookup};
@@ -183,10 +184,11 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         now: UnixTime,
         see: &mut impl Observe,
     ) -> Result<Jwt<C>, AuthError> {
-        let registered = token.registered(issuer, see)?;
+        see.saw(Check::Payload, || format!("{} bytes", token.payload.len()));
+        let (registered, claims) = claims::parse::<C>(token.payload, &issuer.claims)?;
         let times = issuer.check_identity_and_time(&registered, now, see)?;
         issuer.check_claims(&registered, see)?;
-        let claims: C = serde_json::from_slice(token.payload).map_err(|error| {
+        let claims = claims.map_err(|error| {
             see.saw(Check::Claims, || error.to_string());
             AuthError::new(AuthErrorKind::ClaimsMismatch).with_detail(without_values(&error))
         })?;

@@ -5,7 +5,12 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
+use axum::Router;
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 use tower_jwt_auth::Algorithm;
 use tower_jwt_auth::testing::{Authority, TokenBuilder};
@@ -19,25 +24,34 @@ fn program(example: &str) -> PathBuf {
     program
 }
 
+/// An example with the options given, and with none from the environment.
+fn command(example: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program(example));
+    command.args(arguments).env_remove("ISSUER").env_remove("AUDIENCE").env_remove("PORT");
+    command
+}
+
 fn run(example: &str, arguments: &[&str]) -> Output {
-    Command::new(program(example)).args(arguments).stdin(Stdio::null()).output().expect("the example starts")
+    command(example, arguments).stdin(Stdio::null()).output().expect("the example starts")
 }
 
 /// A running example, ended when this goes out of scope, by a panic too.
-struct Running {
+pub(crate) struct Running {
     child: Child,
     output: BufReader<ChildStdout>,
 }
 
 impl Running {
-    fn start(example: &str, arguments: &[&str]) -> Self {
-        let mut command = Command::new(program(example));
+    pub(crate) fn start(example: &str, arguments: &[&str]) -> Self {
+        Self::spawn(&mut command(example, arguments))
+    }
+
+    fn spawn(command: &mut Command) -> Self {
         let mut child = command
-            .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
-            .unwrap_or_else(|error| panic!("{example}: {error}"));
+            .unwrap_or_else(|error| panic!("{command:?}: {error}"));
         let output = BufReader::new(child.stdout.take().expect("stdout is piped"));
         Self { child, output }
     }
@@ -49,7 +63,7 @@ impl Running {
     }
 
     /// The words behind `READY`.
-    fn ready(&mut self) -> Vec<String> {
+    pub(crate) fn ready(&mut self) -> Vec<String> {
         let line = self.line();
         let words = line.strip_prefix("READY ").unwrap_or_else(|| panic!("no READY in {line:?}"));
         words.split(' ').map(str::to_owned).collect()
@@ -69,20 +83,24 @@ impl Drop for Running {
 }
 
 /// What curl prints under `-i`.
-struct Answer {
-    status: u16,
-    head: String,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    pub(crate) head: String,
     body: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
     }
 
-    fn challenge(&self) -> Option<&str> {
+    fn field(&self, name: &str) -> Option<&str> {
         let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
-        fields.find(|(name, _)| name.eq_ignore_ascii_case("www-authenticate")).map(|(_, value)| value)
+        fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    fn challenge(&self) -> Option<&str> {
+        self.field("www-authenticate")
     }
 }
 
@@ -97,7 +115,7 @@ fn paste(command: &str) -> Answer {
     Answer { status, head: head.to_owned(), body: body.to_owned() }
 }
 
-fn get(url: &str, token: &str) -> Answer {
+pub(crate) fn get(url: &str, token: &str) -> Answer {
     paste(&format!("curl -i {url} -H 'Authorization: Bearer {token}'"))
 }
 
@@ -226,7 +244,7 @@ fn the_source_of_ones_own_takes_new_keys_and_drops_old_ones() {
 
 #[test]
 fn a_wrong_option_is_said_and_ends_with_2() {
-    let cases: [(&str, &[&str]); 12] = [
+    let cases: [(&str, &[&str]); 14] = [
         ("quickstart", &["--prot", "1"]),
         ("quickstart", &["--port"]),
         ("quickstart", &["--port", "65536"]),
@@ -236,6 +254,8 @@ fn a_wrong_option_is_said_and_ends_with_2() {
         ("tonic", &["serve"]),
         ("tonic", &["--serve", "--port"]),
         ("tonic", &["--port", "-1"]),
+        ("health", &["--prot", "1"]),
+        ("health", &["--port"]),
         ("explain", &["--token", "a.b.c"]),
         ("explain", &["--jwks"]),
         ("explain", &["token"]),
@@ -244,6 +264,152 @@ fn a_wrong_option_is_said_and_ends_with_2() {
         let output = run(example, arguments);
         assert_eq!(output.status.code(), Some(2), "{example} {arguments:?}");
         assert!(!output.stderr.is_empty() && output.stdout.is_empty(), "{example} {arguments:?}");
+    }
+}
+
+#[test]
+fn the_resource_server_says_which_option_is_wrong() {
+    const ISSUER: (&str, &str) = ("--issuer", "https://login.example");
+    const AUDIENCE: (&str, &str) = ("--audience", "orders");
+    let cases: [(&[(&str, &str)], &str); 9] = [
+        (&[], "the issuer"),
+        (&[AUDIENCE], "the issuer"),
+        (&[ISSUER], "the audience"),
+        (&[ISSUER, ("--audience", "")], "the audience"),
+        (&[("--issuer", "http://login.example"), AUDIENCE], "https"),
+        (&[("--issuer", "login.example"), AUDIENCE], "not a URL"),
+        (&[("--issuer", "https://login.example?tenant=1"), AUDIENCE], "no query"),
+        (&[ISSUER, AUDIENCE, ("--port", "65536")], "\"65536\""),
+        (&[ISSUER, AUDIENCE, ("--prot", "1")], "--prot"),
+    ];
+    for (options, reason) in cases {
+        let arguments: Vec<_> = options.iter().flat_map(|(name, value)| [*name, *value]).collect();
+        let output = run("resource_server", &arguments);
+        assert_eq!((output.status.code(), &output.stdout[..]), (Some(2), &b""[..]), "{arguments:?}");
+        let text = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(text.lines().next().is_some_and(|line| line.contains(reason)), "{arguments:?}: {text}");
+    }
+    let output = run("resource_server", &["--issuer", "https://login.example", "--audience"]);
+    assert_eq!(output.status.code(), Some(2));
+    let help = run("resource_server", &["--help"]);
+    let text = String::from_utf8(help.stdout).expect("UTF-8");
+    assert!(help.status.success() && ["ISSUER", "AUDIENCE", "PORT"].iter().all(|name| text.contains(name)), "{text}");
+}
+
+/// An OpenID provider on loopback that answers 500 while it is not up, and whose tokens are for `orders`.
+async fn serve_provider(is_up: &Arc<AtomicBool>) -> Authority {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
+    let url = format!("http://{}", listener.local_addr().expect("just bound"));
+    let authority = Authority::new(Algorithm::ES256).named(&url).for_audience("orders");
+    let document = |text: String| {
+        let is_up = Arc::clone(is_up);
+        axum::routing::get(move || async move {
+            if is_up.load(Ordering::SeqCst) { Ok(text) } else { Err(StatusCode::INTERNAL_SERVER_ERROR) }
+        })
+    };
+    let metadata = json!({ "issuer": url, "jwks_uri": format!("{url}/jwks") }).to_string();
+    let app = Router::new()
+        .route("/.well-known/openid-configuration", document(metadata))
+        .route("/jwks", document(authority.jwks()));
+    tokio::spawn(async { axum::serve(listener, app).await });
+    authority
+}
+
+// Two threads at least: curl holds one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_resource_server_starts_in_an_outage_and_heals() {
+    let is_up = Arc::new(AtomicBool::new(false));
+    let authority = serve_provider(&is_up).await;
+    let token = authority.token().sign();
+    let mut command = command("resource_server", &["--port", "0"]);
+    // The option wins over the third one.
+    let mut server = Running::spawn(command.env("ISSUER", authority.name()).env("AUDIENCE", "orders").env("PORT", "x"));
+    let whoami = format!("{}/whoami", server.ready().remove(0));
+
+    let mut answer = get(&whoami, &token);
+    assert_eq!((answer.status, answer.challenge()), (503, None), "{}", answer.head);
+    assert_eq!(paste(&format!("curl -i {whoami}")).status, 401, "without a token, no key is needed");
+
+    is_up.store(true, Ordering::SeqCst);
+    // As a client would: it comes again when it has been told to.
+    for _ in 0..5 {
+        let Some(seconds) = answer.field("retry-after") else { break };
+        tokio::time::sleep(Duration::from_secs(seconds.parse().expect("whole seconds"))).await;
+        answer = get(&whoami, &token);
+    }
+    assert_eq!(answer.status, 200, "{}", answer.head);
+    let refused = get(&whoami, &tampered(&token));
+    assert!(refused.status == 401 && refused.challenge().is_some_and(|text| text.contains("invalid_token")));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_resource_server_answers_the_claims_as_they_are_in_the_token() {
+    let authority = serve_provider(&Arc::new(AtomicBool::new(true))).await;
+    let arguments = ["--issuer", authority.name(), "--audience", "orders", "--port", "0"];
+    let mut server = Running::start("resource_server", &arguments);
+    let whoami = format!("{}/whoami", server.ready().remove(0));
+
+    let token = || authority.token();
+    let cases = [
+        (token(), json!({ "sub": "user-1", "aud": "orders", "scope": null })),
+        (token().claim("aud", ["invoices", "orders"]), json!({ "aud": ["invoices", "orders"] })),
+        (token().claim("scope", "a b"), json!({ "scope": "a b" })),
+        (token().claim("scope", ["a", "b"]), json!({ "scope": ["a", "b"] })),
+        (token().without("sub").claim("scope", ""), json!({ "sub": null, "scope": "" })),
+        (token().claim("roles", json!({ "shop": [1, null] })), json!({ "iss": authority.name() })),
+    ];
+    for (token, expected) in cases {
+        let token = token.sign();
+        let answer = get(&whoami, &token);
+        assert_eq!(answer.status, 200, "{expected}: {}", answer.head);
+        let answer = answer.json();
+        for (name, value) in expected.as_object().expect("an object") {
+            assert_eq!(&answer[name], value, "{answer}");
+        }
+        assert_eq!(answer.as_object().map(serde_json::Map::len), Some(5), "{answer}");
+        assert_eq!(answer["claims"], crate::provider::payload(&token));
+    }
+}
+
+#[test]
+fn the_health_example_is_unready_while_its_keys_are_too_old_and_says_why() {
+    let mut server = Running::start("health", &["--port", "0"]);
+    server.ready();
+    let mut curl_line = || loop {
+        let line = server.line();
+        if line.starts_with("curl ") {
+            break line;
+        }
+    };
+    let [ready, status, hello, fail, heal] = std::array::from_fn(|_| curl_line());
+    let state = || paste(&status).json()[0].clone();
+
+    assert_eq!(paste(&hello).status, 200, "it waits for the first keys");
+    assert_eq!((paste(&ready).status, paste(&ready).body.as_str()), (200, "ready\n"));
+    let before = state();
+    assert!(before["location"].as_str().is_some_and(|url| url.ends_with("/jwks")), "{before}");
+    assert_eq!((&before["is_ready"], &before["keys"], &before["last_error"]), (&json!(true), &json!(1), &json!(null)));
+
+    assert_eq!(paste(&fail).status, 200);
+    eventually("the status says why", || state()["last_error"].as_str().is_some_and(|error| error.contains("500")));
+    assert_eq!((paste(&ready).status, paste(&hello).status), (200, 200), "the keys are still good");
+    eventually("the keys are too old", || paste(&ready).status == 503);
+    assert!(paste(&ready).body.contains("500"), "the probe says why");
+    assert_eq!(paste(&hello).status, 503);
+
+    assert_eq!(paste(&heal).status, 200);
+    eventually("it heals", || paste(&ready).status == 200);
+    assert_eq!(paste(&hello).status, 200);
+    let after = state();
+    assert!(after["last_error"].is_null() && after["fetches"].as_u64() > before["fetches"].as_u64(), "{after}");
+}
+
+/// Real processes have real time: this waits for one, though not for long.
+fn eventually(what: &str, is_so: impl Fn() -> bool) {
+    let start = Instant::now();
+    while !is_so() {
+        assert!(start.elapsed() < Duration::from_secs(30), "{what}: not within 30 s");
+        std::thread::sleep(Duration::from_millis(100));
     }
 }
 

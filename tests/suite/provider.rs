@@ -1,5 +1,8 @@
 //! Access tokens of a real identity provider, shown to axum, tonic and hyper servers over real sockets.
 
+#[cfg(feature = "remote")]
+mod fetched;
+
 use std::convert::Infallible;
 use std::io::{BufRead, BufReader, ErrorKind};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,7 +12,7 @@ use std::sync::OnceLock;
 
 use axum::{Router, routing::get};
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
-use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, RETRY_AFTER, WWW_AUTHENTICATE};
 use http::{Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use hyper_util::rt::TokioIo;
@@ -32,8 +35,12 @@ const LEEWAY_SECONDS: i64 = 30;
 #[tokio::test]
 async fn access_tokens_of_a_real_provider_pass_in_every_algorithm_and_bent_ones_are_refused() {
     let provider = provider();
+    check_every_algorithm(provider, provider.trusted(&provider.jwks().await)).await;
+}
+
+async fn check_every_algorithm(provider: &Provider, trusted: Issuer) {
     let clock = Clock::manual(UnixTime::from_secs(0));
-    let verifier = Verifier::builder().trust(provider.trusted(&provider.jwks().await)).clock(clock.clone());
+    let verifier = Verifier::builder().trust(trusted).clock(clock.clone());
     let servers = Servers::start(&verifier.build().expect("a valid configuration")).await;
 
     for alg in ALGORITHMS {
@@ -145,28 +152,46 @@ impl Servers {
         }
     }
 
-    /// Shows the token to every server, and compares each answer.
+    /// Shows the token to every server at once, and compares each answer.
     async fn check(&self, case: &str, token: &str, expected: &Expected) {
-        for (server, address) in [("axum", self.axum), ("hyper", self.hyper)] {
-            let request = Request::get("/orders").header(AUTHORIZATION, format!("Bearer {token}"));
-            let response = exchange(address, request.body(String::new()).expect("a valid request")).await;
-            let challenge = response.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().expect("ASCII"));
-            assert_eq!(response.status(), expected.http, "{server}: {case}");
-            assert_eq!(challenge, expected.challenge.as_deref(), "{server}: {case}");
-            let body = if expected.http.is_success() { "service of service" } else { "" };
-            assert_eq!(response.body(), body, "{server}: {case}");
-        }
-
-        let channel = Endpoint::try_from(format!("http://{}", self.tonic)).expect("a valid URI").connect().await;
-        let mut request = tonic::Request::new(HealthCheckRequest::default());
-        let credential = format!("Bearer {token}").parse().expect("a valid header");
-        request.metadata_mut().insert("authorization", credential);
-        let answer = HealthClient::new(channel.expect("the server listens")).check(request).await;
-        let status = answer.err().unwrap_or_else(|| tonic::Status::ok(""));
-        let challenge = status.metadata().get("www-authenticate").map(|value| value.to_str().expect("ASCII"));
-        assert_eq!(status.code(), expected.grpc, "tonic: {case}: {status}");
-        assert_eq!(challenge, expected.challenge.as_deref(), "tonic: {case}");
+        let check = |server| self.check_on(server, case, token, expected);
+        tokio::join!(check("axum"), check("hyper"), check("tonic"));
     }
+
+    async fn check_on(&self, server: &str, case: &str, token: &str, expected: &Expected) {
+        match server {
+            "axum" => check_http(self.axum, &format!("axum: {case}"), token, expected).await,
+            "hyper" => check_http(self.hyper, &format!("hyper: {case}"), token, expected).await,
+            _ => check_grpc(self.tonic, &format!("tonic: {case}"), token, expected).await,
+        }
+    }
+}
+
+async fn check_http(server: SocketAddr, case: &str, token: &str, expected: &Expected) {
+    let request = Request::get("/orders").header(AUTHORIZATION, format!("Bearer {token}"));
+    let response = exchange(server, request.body(String::new()).expect("a valid request")).await;
+    let challenge = response.headers().get(WWW_AUTHENTICATE).map(|value| value.to_str().expect("ASCII"));
+    assert_eq!(response.status(), expected.http, "{case}");
+    assert_eq!(challenge, expected.challenge.as_deref(), "{case}");
+    let retry_after = response.headers().get(RETRY_AFTER).map(|value| value.to_str().expect("ASCII"));
+    let seconds = retry_after.map(|value| value.parse::<u32>().expect("whole seconds"));
+    assert_eq!(seconds.is_some_and(|seconds| seconds > 0), expected.http == StatusCode::SERVICE_UNAVAILABLE, "{case}");
+    let body = if expected.http.is_success() { "service of service" } else { "" };
+    assert_eq!(response.body(), body, "{case}");
+}
+
+async fn check_grpc(server: SocketAddr, case: &str, token: &str, expected: &Expected) {
+    let channel = Endpoint::try_from(format!("http://{server}")).expect("a valid URI").connect().await;
+    let mut request = tonic::Request::new(HealthCheckRequest::default());
+    let credential = format!("Bearer {token}").parse().expect("a valid header");
+    request.metadata_mut().insert("authorization", credential);
+    let answer = HealthClient::new(channel.expect("the server listens")).check(request).await;
+    let status = answer.err().unwrap_or_else(|| tonic::Status::ok(""));
+    let challenge = status.metadata().get("www-authenticate").map(|value| value.to_str().expect("ASCII"));
+    assert_eq!(status.code(), expected.grpc, "{case}: {status}");
+    assert_eq!(challenge, expected.challenge.as_deref(), "{case}");
+    let may_try_again = status.metadata().contains_key("grpc-retry-pushback-ms");
+    assert_eq!(may_try_again, expected.grpc == tonic::Code::Unavailable, "{case}");
 }
 
 async fn serve_axum(auth: JwtAuth<Claims>, guard: RequireScopes) -> SocketAddr {
@@ -250,7 +275,7 @@ impl Provider {
     fn trusted(&self, jwks: &str) -> Issuer {
         let keys = KeySet::jwk_set(jwks).expect("a real provider's keys are usable");
         assert_eq!(keys.skipped(), &[]);
-        Issuer::new(&self.issuer, keys).audience(AUDIENCE).access_token_profile()
+        for_orders(Issuer::new(&self.issuer, keys))
     }
 
     /// The key set, as the provider serves it.
@@ -297,6 +322,11 @@ impl Drop for Provider {
     }
 }
 
+/// What every test asks of the provider's tokens.
+fn for_orders(issuer: Issuer) -> Issuer {
+    issuer.audience(AUDIENCE).access_token_profile()
+}
+
 #[derive(Clone, Copy)]
 struct TokenRequest {
     alg: &'static str,
@@ -341,7 +371,7 @@ fn header(token: &str) -> Value {
     decoded(segments(token)[0])
 }
 
-fn payload(token: &str) -> Value {
+pub(crate) fn payload(token: &str) -> Value {
     decoded(segments(token)[1])
 }
 

@@ -215,7 +215,7 @@ impl RemoteJwksBuilder {
         };
         let transport = match self.transport {
             Some(transport) => transport,
-            None => Arc::new(default_client(self.connect_timeout)?),
+            None => Arc::new(default_client(self.connect_timeout, location.is_loopback())?),
         };
         let parts = Parts {
             transport,

@@ -229,7 +229,8 @@ impl Core {
             match next {
                 Next::Fetch(cause) => {
                     let fetched = timeout(self.fetch_timeout, self.fetch(cause)).await.unwrap_or_else(|_| {
-                        Err(Failure::new(format!("no answer within {} s", self.fetch_timeout.as_secs_f32())))
+                        let wait = self.fetch_timeout.as_secs_f32();
+                        Err(Failure::new(format!("{}: no answer within {wait} s", self.state().location)))
                     });
                     self.conclude(cause, fetched);
                 }
@@ -287,6 +288,9 @@ impl Core {
                     None => (current.document.clone(), false, fetched.etag.or_else(|| current.etag.clone())),
                 };
                 crate::events::keys_refreshed(&state.location, document.set.len());
+                if cause != Cause::Scheduled {
+                    state.schedule.conclude_missing(stamp.monotonic, |kid| document.set.knows(kid));
+                }
                 let refresh_after = state.schedule.succeeded(cause, stamp.monotonic, fetched.lives, is_new);
                 let usable_for = fetched.lives + self.rules.stale_for;
                 self.snapshot.store(Arc::new(Snapshot { document, etag, stamp, refresh_after, usable_for }));

@@ -23,7 +23,7 @@ const SECOND_LOOK: Duration = Duration::from_secs(2);
 /// Where keys come from.
 #[derive(Debug)]
 pub(super) enum Location {
-    Keys(Url),
+    Keys { url: Url, trust: Trust },
     Metadata { issuer: String, candidates: Vec<Url>, trust: Trust, every: Duration, known: Option<Known> },
 }
 
@@ -43,7 +43,8 @@ struct Metadata {
 
 impl Location {
     pub(super) fn keys(url: &str, allow_http: bool) -> Result<Self, ConfigError> {
-        Ok(Self::Keys(Trust::new(url, allow_http)?.0))
+        let (url, trust) = Trust::new(url, allow_http)?;
+        Ok(Self::Keys { url, trust })
     }
 
     /// The well-known forms of an issuer, or one URL where its metadata is.
@@ -66,10 +67,17 @@ impl Location {
         Ok(Self::Metadata { issuer: issuer.to_owned(), candidates, trust, every, known: None })
     }
 
+    /// True where the configured URL is this machine.
+    pub(super) fn is_loopback(&self) -> bool {
+        match self {
+            Self::Keys { trust, .. } | Self::Metadata { trust, .. } => trust.is_loopback(),
+        }
+    }
+
     /// What to show of it.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Keys(url) | Self::Metadata { known: Some(Known { keys: url, .. }), .. } => url.to_string(),
+            Self::Keys { url, .. } | Self::Metadata { known: Some(Known { keys: url, .. }), .. } => url.to_string(),
             Self::Metadata { issuer, .. } => issuer.clone(),
         }
     }
@@ -82,7 +90,7 @@ impl Location {
         now: UnixTime,
     ) -> Result<Url, Failure> {
         let (issuer, candidates, trust, every, known) = match self {
-            Self::Keys(url) => return Ok(url.clone()),
+            Self::Keys { url, .. } => return Ok(url.clone()),
             Self::Metadata { issuer, candidates, trust, every, known } => (issuer, candidates, trust, every, known),
         };
         if let Some(known) = &known

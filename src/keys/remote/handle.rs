@@ -10,7 +10,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::builder::RemoteJwksBuilder;
-use super::core::{Core, Freshness};
+use super::core::{Core, Freshness, State};
 use super::schedule::Unknown;
 use super::status::KeyStatus;
 use crate::crypto;
@@ -49,6 +49,9 @@ impl Default for Limits {
         Self { wait: Duration::from_secs(5), waiting_without_keys: 1024, waiting_with_keys: 64 }
     }
 }
+
+/// The least that a client is told to wait.
+const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
 impl RemoteJwks {
     /// Keys from the URL of a JWK set (RFC 7517 §5).
@@ -161,27 +164,24 @@ impl Inner {
         }
     }
 
-    /// Takes a place among those who wait.
-    fn park(&self, most: usize) -> Option<Parked<'_>> {
+    /// Takes a place among those who wait for the first keys.
+    fn park(&self) -> Option<Parked<'_>> {
         let mut state = self.core.state();
-        (state.waiting < most).then(|| {
-            state.waiting += 1;
-            Parked(&self.core)
-        })
+        (state.waiting < self.limits.waiting_without_keys).then(|| Parked::new(&self.core, &mut state))
     }
 
     /// The failure of the fetch of this number, if it failed.
     fn failure_of(&self, count: u64) -> Option<KeyError> {
-        let state = self.core.state();
-        let failure = state.last_failure.as_ref().filter(|_| state.finished >= count)?;
-        let wait = state.schedule.due().saturating_duration_since(Instant::now());
-        Some(KeyError::new(failure.reason.clone()).retry_after(wait.max(Duration::from_secs(1))))
+        let mut state = self.core.state();
+        let failure = state.last_failure.clone().filter(|_| state.finished >= count)?;
+        let wait = state.schedule.next_chance(Instant::now());
+        Some(KeyError::new(failure.reason).retry_after(wait.max(SHORTEST_WAIT)))
     }
 
     /// There are no keys, or none that may be used: the first fetch, or its failure.
     async fn wait_for_keys(&self) -> Result<KeySet, KeyError> {
         runtime()?;
-        let Some(_parked) = self.park(self.limits.waiting_without_keys) else {
+        let Some(_parked) = self.park() else {
             return Err(KeyError::new("too many requests wait for the first keys"));
         };
         let waiting = async {
@@ -218,61 +218,73 @@ impl Inner {
     /// The set lacks the token's key: a refetch, within the rules.
     async fn look_again(&self, kid: Option<String>) -> Result<KeySet, KeyError> {
         runtime()?;
+        self.ensure_task()?;
         let kid = kid.as_deref();
-        let mut parked = None;
-        let waiting = async {
-            let before = self.core.snapshot.load_full();
-            loop {
-                self.ensure_task()?;
-                let (decision, count) = {
-                    let mut state = self.core.state();
-                    let is_fetching = state.is_fetching();
-                    let decision = state.schedule.unknown(kid, Instant::now(), is_fetching);
-                    (decision, state.started + u64::from(!is_fetching))
-                };
-                let decision = match decision {
-                    Unknown::Wait if parked.is_none() => {
-                        parked = self.park(self.limits.waiting_with_keys);
-                        // Nobody more may wait, and those who do have asked for the fetch.
-                        if parked.is_some() { decision } else { self.core.state().schedule.verdict(Instant::now()) }
-                    }
-                    decision => decision,
-                };
-                self.core.wake();
-                match decision {
-                    Unknown::Wait => {}
-                    Unknown::Absent => return Ok(self.core.snapshot.load().set().clone()),
-                    Unknown::Unavailable(wait) => {
-                        let state = self.core.state();
-                        let reason = state.last_failure.as_ref().map_or("no recent answer", |failure| &failure.reason);
-                        let wait = wait.max(Duration::from_secs(1));
-                        return Err(KeyError::new(format!("an unknown kid, and {reason}")).retry_after(wait));
-                    }
-                }
-                self.core.finished(count).await;
-                if let Some(error) = self.failure_of(count) {
-                    return Err(error);
-                }
-                let set = self.core.snapshot.load().set().clone();
-                let is_there = kid.map_or(!before.set().is(&set), |kid| set.knows(kid));
-                let mut state = self.core.state();
-                // A scheduled fetch may have been answered by a cache: only one that went past it is the last word.
-                if is_there || state.last_past_caches >= count {
-                    if let Some(kid) = kid.filter(|_| !is_there) {
-                        state.schedule.remember_missing(kid, Instant::now());
-                    }
-                    return Ok(set);
-                }
+        let waiting = self.wait_for_kid(kid);
+        if let Ok(Some(set)) = timeout(self.limits.wait, waiting).await {
+            return Ok(set);
+        }
+        // Nobody waits any longer: absent from a recent fetch, or nobody can say.
+        let mut state = self.core.state();
+        match state.schedule.verdict(Instant::now()) {
+            Unknown::Unavailable(wait) => {
+                let reason =
+                    state.last_failure.as_ref().map_or("the provider does not answer", |failure| &failure.reason);
+                Err(KeyError::new(format!("an unknown kid, and {reason}")).retry_after(wait.max(SHORTEST_WAIT)))
             }
-        };
-        timeout(self.limits.wait, waiting)
-            .await
-            .unwrap_or_else(|_| Err(KeyError::new("an unknown kid, and the provider of keys does not answer")))
+            Unknown::Absent | Unknown::Wait => Ok(self.core.snapshot.load().set().clone()),
+        }
+    }
+
+    /// The set after a refetch; `None` where there is none to wait for, or where it failed.
+    async fn wait_for_kid(&self, kid: Option<&str>) -> Option<KeySet> {
+        let before = self.core.snapshot.load().set().clone();
+        let mut parked = None;
+        loop {
+            let count = {
+                let mut state = self.core.state();
+                let is_fetching = state.is_fetching();
+                if state.schedule.unknown(kid, Instant::now(), is_fetching) != Unknown::Wait {
+                    break;
+                }
+                if parked.is_none() {
+                    if state.waiting >= self.limits.waiting_with_keys {
+                        break;
+                    }
+                    parked = Some(Parked::new(&self.core, &mut state));
+                }
+                if let Some(kid) = kid {
+                    state.schedule.await_kid(kid);
+                }
+                state.started + u64::from(!is_fetching)
+            };
+            self.core.wake();
+            self.core.finished(count).await;
+            if self.failure_of(count).is_some() {
+                return None;
+            }
+            let set = self.core.snapshot.load().set().clone();
+            let is_there = kid.map_or(!before.is(&set), |kid| set.knows(kid));
+            // A scheduled fetch may have been answered by a cache: only one that went past it is the last word.
+            if is_there || self.core.state().last_past_caches >= count {
+                return Some(set);
+            }
+        }
+        // A fetch may be wanted as soon as a slot opens.
+        self.core.wake();
+        None
     }
 }
 
 /// A request that waits.
 struct Parked<'c>(&'c Core);
+
+impl<'c> Parked<'c> {
+    fn new(core: &'c Core, state: &mut State) -> Self {
+        state.waiting += 1;
+        Self(core)
+    }
+}
 
 impl Drop for Parked<'_> {
     fn drop(&mut self) {

@@ -23,6 +23,10 @@ impl Trust {
         Ok((url, trust))
     }
 
+    pub(super) fn is_loopback(&self) -> bool {
+        self.is_loopback
+    }
+
     /// Judges a URL that metadata names.
     pub(super) fn follow(&self, text: &str) -> Result<Url, String> {
         let url = Url::parse(text).map_err(|error| format!("not a URL: {error}"))?;

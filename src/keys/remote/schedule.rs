@@ -5,7 +5,7 @@
 //! - A `kid` that a finished refetch lacked asks for none for 30 seconds.
 //! - `Retry-After` is obeyed by every fetch.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -86,6 +86,8 @@ pub(super) struct Schedule {
     forced_wanted: bool,
     asked: bool,
     missing: VecDeque<(Box<str>, Instant)>,
+    /// The unknown `kid`s that requests wait for.
+    awaited: HashSet<Box<str>>,
 }
 
 impl Schedule {
@@ -100,6 +102,7 @@ impl Schedule {
             forced_wanted: false,
             asked: false,
             missing: VecDeque::new(),
+            awaited: HashSet::new(),
         }
     }
 
@@ -165,6 +168,9 @@ impl Schedule {
     }
 
     pub(super) fn failed(&mut self, cause: Cause, now: Instant, retry_after: Option<Duration>, has_keys: bool) {
+        if cause != Cause::Scheduled {
+            self.awaited.clear();
+        }
         if let Some(wait) = retry_after {
             self.blocked_until = Some(now + wait.min(self.rules.longest_retry_after));
         }
@@ -197,19 +203,38 @@ impl Schedule {
         if !is_blocked && self.slot_opens(now).is_none() { Unknown::Wait } else { self.verdict(now) }
     }
 
-    /// Without waiting: absent from a recent fetch, or nobody can say.
-    pub(super) fn verdict(&mut self, now: Instant) -> Unknown {
-        match self.last_success {
-            Some(at) if now - at <= self.rules.forced_window => Unknown::Absent,
-            _ => {
-                let opens = self.slot_opens(now).into_iter().chain(self.blocked_until).max();
-                Unknown::Unavailable(opens.map_or(Duration::ZERO, |opens| opens.saturating_duration_since(now)))
+    /// A request waits for this `kid`: where the fetch lacks it, that is remembered, be the request still there or not.
+    pub(super) fn await_kid(&mut self, kid: &str) {
+        if self.awaited.len() < self.rules.remembered_kids {
+            self.awaited.insert(kid.into());
+        }
+    }
+
+    /// A fetch that went past caches has finished well.
+    pub(super) fn conclude_missing(&mut self, now: Instant, is_there: impl Fn(&str) -> bool) {
+        for kid in std::mem::take(&mut self.awaited) {
+            if !is_there(&kid) {
+                self.remember_missing(&kid, now);
             }
         }
     }
 
-    /// A finished refetch lacked this `kid`.
-    pub(super) fn remember_missing(&mut self, kid: &str, now: Instant) {
+    /// How long until a fetch for an unknown `kid` can start, or until the next scheduled one.
+    pub(super) fn next_chance(&mut self, now: Instant) -> Duration {
+        let slot = self.slot_opens(now).unwrap_or(now);
+        let earliest = slot.min(self.due).max(self.blocked_until.unwrap_or(now));
+        earliest.saturating_duration_since(now)
+    }
+
+    /// Without waiting: absent from a recent fetch, or nobody can say.
+    pub(super) fn verdict(&mut self, now: Instant) -> Unknown {
+        match self.last_success {
+            Some(at) if now - at <= self.rules.forced_window => Unknown::Absent,
+            _ => Unknown::Unavailable(self.next_chance(now)),
+        }
+    }
+
+    fn remember_missing(&mut self, kid: &str, now: Instant) {
         self.missing.retain(|(known, _)| **known != *kid);
         while self.missing.len() >= self.rules.remembered_kids.max(1) {
             self.missing.pop_front();

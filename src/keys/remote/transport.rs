@@ -37,7 +37,7 @@ impl Transport for reqwest::Client {
         Box::pin(async move {
             let request = reqwest::Request::try_from(request.map(|()| reqwest::Body::default()))?;
             let asked = request.url().clone();
-            let response = client.execute(request).await?;
+            let response = client.execute(request).await.map_err(reqwest::Error::without_url)?;
             if *response.url() != asked {
                 return Err("the client followed a redirect: build it with `redirect::Policy::none()`".into());
             }
@@ -66,9 +66,12 @@ impl Body for Boxed {
     }
 }
 
-/// The client of a source that is given none.
-pub(super) fn default_client(connect_timeout: Duration) -> Result<reqwest::Client, ConfigError> {
-    reqwest::Client::builder()
+/// The client of a source that is given none. What is on this machine is asked without a proxy, which would take the
+/// question, and plain http with it, to another.
+pub(super) fn default_client(connect_timeout: Duration, is_loopback: bool) -> Result<reqwest::Client, ConfigError> {
+    let builder = reqwest::Client::builder();
+    let builder = if is_loopback { builder.no_proxy() } else { builder };
+    builder
         .connect_timeout(connect_timeout)
         .redirect(reqwest::redirect::Policy::none())
         .user_agent(concat!(env!("CARGO_PKG_NAME"), "/", env!("CARGO_PKG_VERSION")))
