@@ -8,7 +8,7 @@ use http::Extensions;
 use crate::rejection::Challenges;
 use crate::verify::{AnyJwt, Jwt};
 
-/// The layer has let this request through.
+/// The layer has let this request through. Of several layers, this is the innermost's word.
 #[derive(Clone)]
 pub(crate) struct Admission {
     /// `None` where authentication is optional and no token came.
@@ -27,7 +27,12 @@ impl Admission {
         extensions.insert(jwt);
     }
 
-    pub(crate) fn insert_anonymous(extensions: &mut Extensions, challenges: &Arc<Challenges>) {
+    /// No token came. One that a layer further out has verified is not this layer's, and must not pass for it.
+    pub(crate) fn insert_anonymous<C: Send + Sync + 'static>(
+        extensions: &mut Extensions,
+        challenges: &Arc<Challenges>,
+    ) {
+        extensions.remove::<Jwt<C>>();
         extensions.insert(Self { jwt: None, challenges: Arc::clone(challenges) });
     }
 }

@@ -17,6 +17,9 @@ use crate::rejection::{Challenges, EmptyBody, MakeRejection, respond};
 
 /// A layer that lets a request through when its token grants every scope named.
 ///
+/// With several `JwtAuth` in front, it asks for the scopes of the innermost, the one nearest to it. Do not let a handler
+/// act on the claims of another.
+///
 /// It belongs behind [`JwtAuth`](crate::JwtAuth): in axum, `.route_layer(RequireScopes::all(["orders:read"]))` before
 /// `.layer(JwtAuth…)`.
 ///

@@ -24,11 +24,11 @@ pub(crate) fn parse<'p, C: DeserializeOwned>(
     names: &ClaimNames,
 ) -> Result<(Registered<'p>, Result<C, serde_json::Error>), AuthErrorKind> {
     let text = std::str::from_utf8(payload).map_err(|_| AuthErrorKind::MalformedPayload)?;
-    let mut notes = Notes { names, seen: Names::new(), claims: Registered::default(), is_complete: true };
+    let mut notes = Notes { names, seen: Names::new(), claims: Registered::default(), is_complete: true, pending: 1 };
     let mut json = serde_json::Deserializer::from_str(text);
     let claims = C::deserialize(Claims { json: &mut json, notes: &mut notes });
     let claims = claims.and_then(|claims| json.end().map(|()| claims));
-    if claims.is_ok() && notes.is_complete {
+    if claims.is_ok() && notes.is_complete && notes.pending == 0 {
         return Ok((notes.claims, claims));
     }
     Registered::parse(payload, names).map(|registered| (registered, claims))
@@ -40,6 +40,9 @@ struct Notes<'n, 'de> {
     seen: Names<'de>,
     claims: Registered<'de>,
     is_complete: bool,
+    /// Reads that are not done, the object itself being the first. One that failed is never done, even where the user's
+    /// type goes on as if nothing were.
+    pending: u32,
 }
 
 /// The payload as the user's type sees it.
@@ -52,7 +55,9 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Claims<'_, '_, 'de, D> {
     type Error = D::Error;
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        self.json.deserialize_map(ClaimsVisitor { visitor, notes: self.notes })
+        let value = self.json.deserialize_map(ClaimsVisitor { visitor, notes: self.notes })?;
+        self.notes.pending -= 1;
+        Ok(value)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
@@ -141,25 +146,31 @@ impl<'de, A: MapAccess<'de>> MapAccess<'de> for ClaimsMap<'_, '_, 'de, A> {
     type Error = A::Error;
 
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, A::Error> {
+        self.notes.pending += 1;
         let mut name = None;
-        let Some(key) = self.map.next_key_seed(Noting { inner: seed, note: &mut name })? else { return Ok(None) };
-        match name {
-            Some(Note::Text(name)) => {
-                self.claim = self.notes.enter(&name);
-                self.notes.seen.insert(name)?;
+        let key = self.map.next_key_seed(Noting { inner: seed, note: &mut name })?;
+        if key.is_some() {
+            match name {
+                Some(Note::Text(name)) => {
+                    self.claim = self.notes.enter(&name);
+                    self.notes.seen.insert(name)?;
+                }
+                _ => self.notes.is_complete = false,
             }
-            _ => self.notes.is_complete = false,
         }
-        Ok(Some(key))
+        self.notes.pending -= 1;
+        Ok(key)
     }
 
     fn next_value_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<T::Value, A::Error> {
         if let Claim::Other = self.claim {
             return self.map.next_value_seed(seed);
         }
+        self.notes.pending += 1;
         let mut note = None;
         let value = self.map.next_value_seed(Noting { inner: seed, note: &mut note })?;
         self.notes.take(self.claim, note);
+        self.notes.pending -= 1;
         Ok(value)
     }
 
@@ -414,17 +425,22 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for NotingSeq<'_, 'de, A> {
     type Error = A::Error;
 
     fn next_element_seed<T: DeserializeSeed<'de>>(&mut self, seed: T) -> Result<Option<T::Value>, A::Error> {
+        // Unclear until the element has been read: the user's type may go on after one that failed.
+        let before = self.note.replace(Note::Unclear);
         let mut element = None;
-        let Some(value) = self.seq.next_element_seed(Noting { inner: seed, note: &mut element })? else {
-            return Ok(None);
+        let value = self.seq.next_element_seed(Noting { inner: seed, note: &mut element })?;
+        *self.note = match (before, element) {
+            (before, None) if value.is_none() => before,
+            (Some(Note::Array(Some(mut all))), Some(Note::Text(text))) => {
+                all.push(text);
+                Some(Note::Array(Some(all)))
+            }
+            (Some(Note::Array(_)), Some(Note::Integer(_) | Note::Number(_) | Note::Other | Note::Array(_))) => {
+                Some(Note::Array(None))
+            }
+            _ => Some(Note::Unclear),
         };
-        match (&mut *self.note, element) {
-            (Some(Note::Array(Some(all))), Some(Note::Text(text))) => all.push(text),
-            (note, None | Some(Note::Unclear)) => *note = Some(Note::Unclear),
-            (Some(Note::Array(all)), _) => *all = None,
-            _ => {}
-        }
-        Ok(Some(value))
+        Ok(value)
     }
 
     fn size_hint(&self) -> Option<usize> {
@@ -511,6 +527,55 @@ mod tests {
         Service(String),
     }
 
+    /// Takes what does not fit for nothing, and goes on.
+    #[derive(PartialEq, Debug)]
+    struct Lenient<T>(Option<T>);
+
+    impl<'de, T: Deserialize<'de>> Deserialize<'de> for Lenient<T> {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            Ok(Self(T::deserialize(deserializer).ok()))
+        }
+    }
+
+    fn lenient<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
+        Ok(T::deserialize(deserializer).unwrap_or_default())
+    }
+
+    #[derive(Deserialize, PartialEq, Debug)]
+    struct Forgiving {
+        #[serde(default, deserialize_with = "lenient")]
+        aud: Vec<String>,
+        #[serde(default, deserialize_with = "lenient")]
+        scope: Vec<String>,
+        #[serde(default, deserialize_with = "lenient")]
+        nbf: Option<u8>,
+    }
+
+    /// Reads on whatever happens.
+    #[derive(PartialEq, Debug)]
+    struct Unstoppable(usize);
+
+    impl<'de> Deserialize<'de> for Unstoppable {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            struct UnstoppableVisitor;
+            impl<'de> Visitor<'de> for UnstoppableVisitor {
+                type Value = Unstoppable;
+                fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.write_str("anything")
+                }
+                fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Unstoppable, A::Error> {
+                    let mut count = 0;
+                    while !matches!(map.next_key::<String>(), Ok(None)) && count < 99 {
+                        let _ = map.next_value::<u64>();
+                        count += 1;
+                    }
+                    Ok(Unstoppable(0))
+                }
+            }
+            deserializer.deserialize_any(UnstoppableVisitor)
+        }
+    }
+
     #[test]
     fn one_pass_sees_what_two_passes_see() {
         let values = [
@@ -584,6 +649,10 @@ mod tests {
                 check::<Tagged>(payload, names);
                 check::<Wrapped>(payload, names);
                 check::<Odd>(payload, names);
+                check::<Forgiving>(payload, names);
+                check::<Lenient<Few>>(payload, names);
+                check::<HashMap<String, Lenient<u8>>>(payload, names);
+                check::<Unstoppable>(payload, names);
                 check::<Value>(payload, names);
                 check::<Option<Few>>(payload, names);
                 check::<HashMap<String, Value>>(payload, names);

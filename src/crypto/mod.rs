@@ -19,6 +19,7 @@ mod none;
 #[cfg(not(any(feature = "rust-crypto", feature = "aws-lc-rs")))]
 use none as backend;
 
+mod edwards25519;
 #[cfg(feature = "testing")]
 mod signing;
 mod weak;

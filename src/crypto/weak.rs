@@ -3,7 +3,11 @@
 //! - HMAC: a secret shorter than the hash (RFC 7518 §3.2), or one that is really a public key or a document
 //!   (CVE-2015-9235, CVE-2026-48526).
 //! - RSA: under 2048 or over 8192 bits, an even or trivial exponent, a ROCA modulus (CVE-2017-15361).
-//! - Ed25519: points of small order, for which signatures can be made without the private key.
+//! - Ed25519: points of small order, for which signatures can be made without the private key, and what is no point.
+
+use super::edwards25519;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::error::ConfigError;
 use crate::jose::jwk::Material;
@@ -37,17 +41,32 @@ pub(super) fn check(material: &Material) -> Result<(), ConfigError> {
         Material::Ed25519(point) if has_small_order(point) => {
             Err(ConfigError::new("the Ed25519 key is a point of small order"))
         }
+        Material::Ed25519(point) if !edwards25519::is_point(point) => {
+            Err(ConfigError::new("the Ed25519 key is not a point on the curve"))
+        }
         Material::Secret(_) | Material::Ec { .. } | Material::Ed25519(_) | Material::MlDsa(_) => Ok(()),
     }
 }
 
-/// A PEM, with its white space changed or not, a JWK, a JWK set, or the DER of a public key.
+/// A PEM, with its white space changed or not, a JWK, a JWK set, an SSH key, the DER of a public key, or the base64 of
+/// one of them (CVE-2022-29217, CVE-2024-33663).
 fn is_a_document(secret: &[u8]) -> bool {
-    let dense: Vec<u8> = secret.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    let is_pem = dense.windows(10).any(|window| window == b"-----BEGIN");
-    let is_jwk = serde_json::from_slice::<serde_json::Value>(secret)
-        .is_ok_and(|value| value.get("kty").is_some() || value.get("keys").is_some());
-    is_pem || is_jwk || der::from_der(secret).is_ok()
+    let dense: Vec<u8> = secret.iter().copied().filter(|byte| !byte.is_ascii_whitespace() && *byte != 0).collect();
+    let base64 = GeneralPurpose::new(
+        &alphabet::STANDARD,
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+    );
+    is_plain_document(secret, &dense) || base64.decode(&dense).is_ok_and(|inner| is_plain_document(&inner, &inner))
+}
+
+fn is_plain_document(bytes: &[u8], dense: &[u8]) -> bool {
+    const SSH: [&[u8]; 3] = [b"ssh-", b"ecdsa-sha2-", b"sk-"];
+    let has = |text: &[u8]| dense.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text));
+    let is_armored = has(b"--BEGIN") || has(b"-----BEGIN");
+    let is_ssh = SSH.iter().any(|prefix| dense.starts_with(prefix));
+    // Whatever stands around the first brace, a byte order mark or quotes, a document is in it.
+    let is_jwk = dense.contains(&b'{') && (has(b"\"kty\"") || has(b"\"keys\"") || has(b"\\\"kty\\\""));
+    is_armored || is_ssh || is_jwk || der::from_der(bytes).is_ok()
 }
 
 fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), ConfigError> {
@@ -55,8 +74,11 @@ fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), ConfigError> {
     if !(2048..=8192).contains(&bits) {
         return Err(ConfigError::new(format!("an RSA key needs 2048 to 8192 bits, this one has {bits}")));
     }
-    if e.last().is_none_or(|byte| byte % 2 == 0) || e == [1] {
-        return Err(ConfigError::new("the exponent of an RSA key must be odd and greater than 1"));
+    if e.last().is_none_or(|byte| byte % 2 == 0) || e == [1] || e.len() > 5 || (e.len() == 5 && e[0] > 1) {
+        return Err(ConfigError::new("the exponent of an RSA key must be odd, greater than 1, and of at most 33 bits"));
+    }
+    if n.last().is_none_or(|byte| byte % 2 == 0) {
+        return Err(ConfigError::new("the modulus of an RSA key must be odd"));
     }
     if has_roca_fingerprint(n) {
         return Err(ConfigError::new("the RSA key was made by a broken generator (ROCA, CVE-2017-15361)"));
@@ -114,6 +136,13 @@ mod tests {
     use super::*;
     use zeroize::Zeroizing;
 
+    #[test]
+    fn an_even_modulus_is_refused() {
+        let mut n = vec![0xA7; 256];
+        n[255] = 0xA6;
+        assert!(check(&Material::Rsa { n, e: vec![3] }).is_err());
+    }
+
     fn rsa(bytes: usize, first: u8, e: &[u8]) -> Result<(), ConfigError> {
         let mut n = vec![0xA7; bytes];
         n[0] = first;
@@ -127,7 +156,8 @@ mod tests {
         assert!(rsa(1024, 0xFF, &[1, 0, 1]).is_ok(), "8192 bits");
         assert!(rsa(1025, 0x01, &[1, 0, 1]).is_err(), "8193 bits");
         assert!(rsa(256, 0x80, &[3]).is_ok(), "3 is odd");
-        for weak in [&[][..], &[1], &[2], &[1, 0, 0]] {
+        assert!(rsa(256, 0x80, &[1, 0, 0, 0, 1]).is_ok(), "33 bits");
+        for weak in [&[][..], &[1], &[2], &[1, 0, 0], &[2, 0, 0, 0, 1], &[1, 0, 0, 0, 0, 1]] {
             assert!(rsa(256, 0x80, weak).is_err(), "{weak:?}");
         }
     }
@@ -149,6 +179,15 @@ mod tests {
             "  - - - - -BEGIN RSA PUBLIC KEY-----",
             r#"{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#,
             r#" {"keys":[{"kty":"OKP","crv":"Ed25519"}]}"#,
+            "\u{feff}{\"kty\":\"oct\",\"k\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}\0",
+            r#"[{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]"#,
+            r#""{\"kty\":\"oct\",\"k\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}""#,
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJlP0Vh8kdsyUvjqFGWZJhJ0Y8bXzYzWv8pY2dQnq0vN user@host",
+            "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBE",
+            "---- BEGIN SSH2 PUBLIC KEY ----\nAAAAC3NzaC1lZDI1NTE5AAAAIJlP0Vh8kdsyUvjqFGWZJhJ0\n---- END SSH2 PUBLIC KEY ----",
+            // The body of a PEM without its armour, and the base64 of a whole one.
+            "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+            "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KTUNvd0JRWURLMlZ3QXlFQTExcVlBWUt4Q3JmVg==",
         ];
         for text in documents {
             let secret = Material::Secret(Zeroizing::new(text.as_bytes().to_vec()));

@@ -27,21 +27,37 @@ impl ExtractToken for BearerHeader {
         if values.next().is_some() {
             return Err(AuthErrorKind::SeveralCredentials.into());
         }
-        let Some(token) = after_scheme(value.as_bytes()) else { return Ok(None) };
+        let Some(token) = after_scheme(value.as_bytes())? else { return Ok(None) };
         let token = std::str::from_utf8(token).map_err(|_| AuthErrorKind::MalformedCredential)?;
         Credential::bearer(token).map(Some)
     }
 }
 
 /// What follows `Bearer` and its spaces; `None` for another scheme.
-fn after_scheme(value: &[u8]) -> Option<&[u8]> {
+///
+/// # Errors
+/// Where a bearer token is there in a form that is not one's: it must not pass for "no token" and then for anonymous.
+fn after_scheme(value: &[u8]) -> Result<Option<&[u8]>, AuthErrorKind> {
+    const SCHEME: &[u8] = b"bearer";
+    let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let value = value.trim_ascii();
-    let end = value.iter().position(|&byte| byte == b' ').unwrap_or(value.len());
-    let (scheme, rest) = value.split_at(end);
-    scheme.eq_ignore_ascii_case(b"bearer").then(|| {
-        let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();
-        &rest[spaces..]
-    })
+    match value.split_at_checked(SCHEME.len()) {
+        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => match rest.first() {
+            Some(b' ') | None => Ok(Some(rest.trim_ascii_start())),
+            // The name of a longer scheme.
+            Some(&byte) if is_token(byte) && byte != b'=' => Ok(None),
+            Some(_) => Err(AuthErrorKind::MalformedCredential),
+        },
+        _ => {
+            // Two fields that something on the way has joined into one (RFC 9110 §5.3).
+            let mut members = value.split(|&byte| byte == b',').skip(1).map(<[u8]>::trim_ascii_start);
+            let is_joined = members.any(|member| {
+                member.get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME))
+                    && member.get(SCHEME.len()) == Some(&b' ')
+            });
+            if is_joined { Err(AuthErrorKind::SeveralCredentials) } else { Ok(None) }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -72,7 +88,8 @@ mod tests {
             (&[], none.clone()),
             (&[b"Basic dTpw"], none.clone()),
             (&[b"Bearerabc"], none.clone()),
-            (&[b"Bearer\tabc"], none.clone()),
+            (&[b"Bearer-x abc"], none.clone()),
+            (&[b"Digest username=\"a, bearers\""], none.clone()),
             (&[b""], none.clone()),
             (&[b"Bearer abc"], token("abc")),
             (&[b"bearer abc"], token("abc")),
@@ -86,7 +103,13 @@ mod tests {
             (&[b"Bearer \"abc\""], malformed.clone()),
             (&[b"Bearer a=b"], malformed.clone()),
             (&[b"Bearer =="], malformed.clone()),
-            (&[b"Bearer \tabc"], malformed.clone()),
+            (&[b"Bearer\tabc"], malformed.clone()),
+            (&[b"Bearer:abc"], malformed.clone()),
+            (&[b"Bearer=abc"], malformed.clone()),
+            (&[b"Bearer,abc"], malformed.clone()),
+            (&[b"Bearer\xa0abc"], malformed.clone()),
+            (&[b"Bearer a, Basic b"], malformed.clone()),
+            (&[b"Basic dTpw, Bearer abc"], several.clone()),
             (&[b"Bearer a\xffb"], malformed.clone()),
             (&["Bearer \u{e9}".as_bytes()], malformed),
             (&[b"Bearer abc", b"Bearer abc"], several.clone()),

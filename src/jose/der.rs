@@ -2,7 +2,9 @@
 //!
 //! - A private key or a certificate is refused with the command that makes a public key of it.
 
-use spki::der::{Decode, pem};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use spki::der::Decode;
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
 
 use super::algorithm::KeyFamily;
@@ -23,8 +25,8 @@ const ML_DSA: [ObjectIdentifier; 3] = [
 
 /// Reads a PEM of a public key.
 pub(crate) fn from_pem(text: &[u8]) -> Result<Material, ConfigError> {
-    let (label, der) = pem::decode_vec(text.trim_ascii_start())
-        .map_err(|_| ConfigError::new("not a PEM: expected one block that starts with -----BEGIN PUBLIC KEY-----"))?;
+    let (label, der) = decode_pem(text)
+        .ok_or_else(|| ConfigError::new("not a PEM: expected one block that starts with -----BEGIN PUBLIC KEY-----"))?;
     match label {
         "PUBLIC KEY" => from_spki(&der),
         "RSA PUBLIC KEY" => from_pkcs1(&der),
@@ -38,6 +40,17 @@ pub(crate) fn from_pem(text: &[u8]) -> Result<Material, ConfigError> {
     }
 }
 
+/// One block, with its base64 in lines of any length: PEMs come out of environments and templates in many shapes.
+fn decode_pem(text: &[u8]) -> Option<(&str, Vec<u8>)> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    let (label, rest) = text.strip_prefix("-----BEGIN ")?.split_once("-----")?;
+    let (body, end) = rest.split_once("-----END ")?;
+    let dense: String = body.split_ascii_whitespace().collect();
+    let is_one_block = end.strip_suffix("-----") == Some(label);
+    let der = is_one_block.then(|| STANDARD.decode(dense).ok())??;
+    Some((label, der))
+}
+
 /// Reads DER of a public key: `SubjectPublicKeyInfo`, or PKCS #1 for RSA.
 pub(crate) fn from_der(der: &[u8]) -> Result<Material, ConfigError> {
     from_spki(der).or_else(|error| from_pkcs1(der).map_err(|_| error))
@@ -49,7 +62,8 @@ fn from_spki(der: &[u8]) -> Result<Material, ConfigError> {
     let key = info.subject_public_key.as_bytes().ok_or_else(broken)?;
     let unknown = || ConfigError::new("this kind of public key has no algorithm here");
     match info.algorithm.oid {
-        RSA => from_pkcs1(key),
+        // RFC 3279 §2.3.1: the parameters are NULL; they are not looked at where they are left out.
+        RSA if info.algorithm.parameters.is_none_or(spki::der::AnyRef::is_null) => from_pkcs1(key),
         EC => {
             let curve = match info.algorithm.parameters_oid().map_err(|_| unknown())? {
                 P256 => KeyFamily::P256,
@@ -84,5 +98,44 @@ pub(crate) fn ec_point(curve: KeyFamily, point: &[u8]) -> Option<Material> {
             Some(Material::Ec { curve, x: x.to_vec(), y: y.to_vec() })
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BODY: &str = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
+
+    #[test]
+    fn a_pem_may_come_in_lines_of_any_length() {
+        let (first, rest) = BODY.split_at(20);
+        let shapes = [
+            format!("-----BEGIN PUBLIC KEY-----\n{BODY}\n-----END PUBLIC KEY-----\n"),
+            format!("\r\n-----BEGIN PUBLIC KEY-----\r\n{first}\r\n{rest} \r\n-----END PUBLIC KEY-----"),
+            format!("-----BEGIN PUBLIC KEY----- {BODY} -----END PUBLIC KEY-----"),
+        ];
+        for shape in shapes {
+            assert!(matches!(from_pem(shape.as_bytes()), Ok(Material::Ed25519(_))), "{shape}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_public_key_is_refused_with_the_fix() {
+        let cases = [
+            (String::new(), "BEGIN PUBLIC KEY"),
+            (BODY.to_owned(), "BEGIN PUBLIC KEY"),
+            (format!("-----BEGIN PUBLIC KEY-----{BODY}-----END RSA PUBLIC KEY-----"), "BEGIN PUBLIC KEY"),
+            (format!("-----BEGIN PUBLIC KEY-----{BODY}!-----END PUBLIC KEY-----"), "BEGIN PUBLIC KEY"),
+            (format!("-----BEGIN PUBLIC KEY-----{BODY}-----END PUBLIC KEY-----x"), "BEGIN PUBLIC KEY"),
+            (format!("-----BEGIN PRIVATE KEY-----{BODY}-----END PRIVATE KEY-----"), "openssl pkey -pubout"),
+            (format!("-----BEGIN CERTIFICATE-----{BODY}-----END CERTIFICATE-----"), "openssl x509 -pubkey"),
+            (format!("-----BEGIN MESSAGE-----{BODY}-----END MESSAGE-----"), "label PUBLIC KEY"),
+            ("-----BEGIN PUBLIC KEY-----AAAA-----END PUBLIC KEY-----".to_owned(), "SubjectPublicKeyInfo"),
+        ];
+        for (pem, word) in cases {
+            let error = from_pem(pem.as_bytes()).err().map(|error| error.to_string());
+            assert!(error.as_ref().is_some_and(|error| error.contains(word)), "{pem}: {error:?}");
+        }
     }
 }

@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::io::Read as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, RwLock};
@@ -89,7 +90,7 @@ impl Shared {
         while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
             let outcome = match read(&self.path) {
                 Ok(same) if same == content => Ok(()),
-                Ok(changed) => (self.parse)(&changed).map_err(|error| error.to_string()).map(|keys| {
+                Ok(changed) => self.parse_safely(&changed).map(|keys| {
                     content = changed;
                     *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
                 }),
@@ -97,6 +98,15 @@ impl Shared {
             };
             *self.last_error.write().unwrap_or_else(PoisonError::into_inner) = outcome.err();
         }
+    }
+}
+
+impl Shared {
+    /// A parser of one's own that panics must not end the watch unnoticed.
+    fn parse_safely(&self, content: &[u8]) -> Result<KeySet, String> {
+        catch_unwind(AssertUnwindSafe(|| (self.parse)(content)))
+            .unwrap_or_else(|_| Err(ConfigError::new("the parser panicked")))
+            .map_err(|error| error.to_string())
     }
 }
 

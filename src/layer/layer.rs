@@ -39,6 +39,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtAuth<C> {
                 verifier,
                 extractor: Arc::new(BearerHeader::new()),
                 challenges: Arc::new(Challenges::new(None)),
+                is_elsewhere: false,
                 optional: false,
                 maker: Arc::new(EmptyBody),
             },
@@ -66,6 +67,7 @@ impl<C, R> JwtAuth<C, R> {
     #[must_use]
     pub fn extractor(mut self, extractor: impl ExtractToken) -> Self {
         self.gate.extractor = Arc::new(extractor);
+        self.gate.is_elsewhere = true;
         self
     }
 
@@ -73,8 +75,8 @@ impl<C, R> JwtAuth<C, R> {
     /// [`MakeRejection`](crate::rejection::MakeRejection) of one's own.
     #[must_use]
     pub fn on_reject<R2>(self, maker: R2) -> JwtAuth<C, R2> {
-        let Gate { verifier, extractor, challenges, optional, maker: _ } = self.gate;
-        JwtAuth { gate: Gate { verifier, extractor, challenges, optional, maker: Arc::new(maker) } }
+        let Gate { verifier, extractor, challenges, is_elsewhere, optional, maker: _ } = self.gate;
+        JwtAuth { gate: Gate { verifier, extractor, challenges, is_elsewhere, optional, maker: Arc::new(maker) } }
     }
 }
 
@@ -106,6 +108,8 @@ pub(super) struct Gate<C, R> {
     pub(super) verifier: Verifier<C>,
     extractor: Arc<dyn ExtractToken>,
     pub(super) challenges: Arc<Challenges>,
+    /// The token comes from a header that only the extractor knows.
+    is_elsewhere: bool,
     optional: bool,
     pub(super) maker: Arc<R>,
 }
@@ -126,7 +130,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
         let credential = match self.extractor.extract(head) {
             Ok(Some(credential)) => credential,
             Ok(None) if self.optional => {
-                Admission::insert_anonymous(&mut head.extensions, &self.challenges);
+                Admission::insert_anonymous::<C>(&mut head.extensions, &self.challenges);
                 return Verdict::Pass;
             }
             Ok(None) => return Verdict::Refuse(AuthErrorKind::MissingToken.into()),
@@ -137,13 +141,22 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
                 return Verdict::Refuse(error);
             }
         };
-        match self.verifier.verify_now(credential.token()) {
+        let verdict = self.verifier.verify_now(credential.token());
+        // One that has to wait needs its token, and so does the search for the headers that carry it.
+        let token = (verdict.is_none() || self.is_elsewhere).then(|| credential.into_token());
+        if self.is_elsewhere
+            && let Some(token) = &token
+        {
+            let carriers = head.headers.values_mut().filter(|value| value.as_bytes().ends_with(token.as_bytes()));
+            carriers.for_each(|value| value.set_sensitive(true));
+        }
+        match verdict {
             Some(Ok(jwt)) => {
                 self.admit(head, jwt);
                 Verdict::Pass
             }
             Some(Err(error)) => Verdict::Refuse(error),
-            None => Verdict::Wait(credential.into_token()),
+            None => Verdict::Wait(token.unwrap_or_default()),
         }
     }
 
@@ -158,6 +171,7 @@ impl<C, R> Clone for Gate<C, R> {
             verifier: self.verifier.clone(),
             extractor: Arc::clone(&self.extractor),
             challenges: Arc::clone(&self.challenges),
+            is_elsewhere: self.is_elsewhere,
             optional: self.optional,
             maker: Arc::clone(&self.maker),
         }

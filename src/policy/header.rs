@@ -24,6 +24,10 @@ impl TypeRule {
         Self { accepted, may_be_absent: false }
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.accepted.is_empty()
+    }
+
     pub(crate) fn check(&self, typ: Option<&str>) -> Result<(), AuthErrorKind> {
         let passes = match typ {
             None => self.may_be_absent,

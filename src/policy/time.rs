@@ -63,11 +63,15 @@ impl TimeRule {
         if nbf.is_some_and(|nbf| now < nbf.minus(self.leeway)) {
             return Err(AuthErrorKind::NotYetValid);
         }
-        if let (Some(max_age), Some(iat)) = (self.max_age, iat) {
-            let from_the_future = iat > now.plus(self.leeway);
-            if from_the_future || now >= iat.plus(max_age).plus(self.leeway) {
-                return Err(AuthErrorKind::TooOld);
-            }
+        // An `iat` that lies ahead would make both bounds void.
+        let is_bounded = self.max_age.is_some() || self.max_lifetime.is_some();
+        if is_bounded && iat.is_some_and(|iat| iat > now.plus(self.leeway)) {
+            return Err(AuthErrorKind::TooOld);
+        }
+        if let (Some(max_age), Some(iat)) = (self.max_age, iat)
+            && now >= iat.plus(max_age).plus(self.leeway)
+        {
+            return Err(AuthErrorKind::TooOld);
         }
         if let (Some(max_lifetime), Some(iat)) = (self.max_lifetime, iat)
             && exp.is_none_or(|exp| exp > iat.plus(max_lifetime))
@@ -128,6 +132,8 @@ mod tests {
             (&short, at(60), none, none, Err(MissingTime)),
             (&short, at(600), none, at(0), Ok(())),
             (&short, at(601), none, at(0), Err(LivesTooLong)),
+            (&short, at(99), none, at(30), Ok(())),
+            (&short, at(99), none, at(31), Err(TooOld)),
         ];
         for (rule, exp, nbf, iat, verdict) in cases {
             assert_eq!(judge(rule, exp, nbf, iat), verdict, "exp {exp:?}, nbf {nbf:?}, iat {iat:?}, {rule:?}");

@@ -3,13 +3,28 @@
 use std::fmt::Write as _;
 
 use http::header::CONTENT_TYPE;
-use http::{HeaderMap, HeaderValue};
+use http::request::Parts;
+use http::{HeaderValue, Method};
 
-/// True when the request is gRPC or gRPC-Web, by its content type.
-pub(super) fn is_grpc(headers: &HeaderMap) -> bool {
+/// The content type of the answer to a gRPC or gRPC-Web request; `None` for other requests. gRPC is always POST: a
+/// GET with this content type is a browser's or a cache's.
+pub(super) fn answer_type(head: &Parts) -> Option<HeaderValue> {
     const PREFIX: &[u8] = b"application/grpc";
-    let value = headers.get(CONTENT_TYPE).map_or(&b""[..], HeaderValue::as_bytes);
-    value.get(..PREFIX.len()).is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
+    let value = head.headers.get(CONTENT_TYPE)?.as_bytes();
+    let (start, rest) = value.split_at_checked(PREFIX.len())?;
+    if head.method != Method::POST || !start.eq_ignore_ascii_case(PREFIX) {
+        return None;
+    }
+    let rest = rest.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    let answer = match &*rest {
+        b"-web" => "application/grpc-web",
+        b"-web+proto" => "application/grpc-web+proto",
+        b"-web-text" => "application/grpc-web-text",
+        b"-web-text+proto" => "application/grpc-web-text+proto",
+        [] | [b'+', ..] => "application/grpc",
+        _ => return None,
+    };
+    Some(HeaderValue::from_static(answer))
 }
 
 /// `grpc-message`: percent-encoded where it is not %x20-24 / %x26-7E.
@@ -31,18 +46,30 @@ mod tests {
 
     #[test]
     fn the_content_type_decides() {
-        let judge = |value: &'static str| {
-            let mut headers = HeaderMap::new();
-            headers.insert(CONTENT_TYPE, HeaderValue::from_static(value));
-            is_grpc(&headers)
+        let judge = |method: Method, value: &'static str| {
+            let request = http::Request::builder().method(method).header(CONTENT_TYPE, value).body(());
+            let (head, ()) = request.expect("a request").into_parts();
+            answer_type(&head)
         };
-        for value in ["application/grpc", "application/grpc+proto", "Application/gRPC", "application/grpc-web+proto"] {
-            assert!(judge(value), "{value}");
+        let cases = [
+            ("application/grpc", Some("application/grpc")),
+            ("application/grpc+proto; charset=x", Some("application/grpc")),
+            ("Application/gRPC", Some("application/grpc")),
+            ("application/grpc-web", Some("application/grpc-web")),
+            ("application/grpc-web+proto", Some("application/grpc-web+proto")),
+            ("application/grpc-WEB-text ; x", Some("application/grpc-web-text")),
+            ("application/grpc-<script>", None),
+            ("application/grpcx", None),
+            ("application/json", None),
+            ("application/grp", None),
+            ("text/application/grpc", None),
+            ("", None),
+        ];
+        for (value, expected) in cases {
+            let expected = expected.map(HeaderValue::from_static);
+            assert_eq!(judge(Method::POST, value), expected, "{value}");
+            assert_eq!(judge(Method::GET, value), None, "{value}");
         }
-        for value in ["application/json", "application/grp", "text/application/grpc", ""] {
-            assert!(!judge(value), "{value}");
-        }
-        assert!(!is_grpc(&HeaderMap::new()));
     }
 
     #[test]

@@ -37,7 +37,7 @@ impl<'a> Rejection<'a> {
 
     /// True when the request is gRPC: the body must then be empty.
     pub fn is_grpc(&self) -> bool {
-        grpc::is_grpc(&self.head.headers)
+        grpc::answer_type(self.head).is_some()
     }
 }
 
@@ -165,17 +165,16 @@ pub(crate) fn respond<B>(
 ) -> Response<B> {
     crate::events::refused(&error);
     let refused = Rejection { error: &error, head };
-    let is_grpc = refused.is_grpc();
+    let grpc_type = grpc::answer_type(head);
     let mut response = maker.make_rejection(&refused);
     if response.extensions_mut().remove::<LeaveAlone>().is_none() {
         let answer = Answer::from(error.kind());
         if let Some(challenge) = challenges.write(answer.challenge, &error) {
             response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
         }
-        if is_grpc {
-            grpc_head(&mut response, answer, &error, head);
-        } else {
-            http_head(&mut response, answer, &error);
+        match grpc_type {
+            Some(content_type) => grpc_head(&mut response, answer, &error, content_type),
+            None => http_head(&mut response, answer, &error),
         }
     }
     response.extensions_mut().insert(error);
@@ -193,13 +192,12 @@ fn http_head<B>(response: &mut Response<B>, answer: Answer, error: &AuthError) {
     }
 }
 
-fn grpc_head<B>(response: &mut Response<B>, answer: Answer, error: &AuthError, head: &Parts) {
-    const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
+fn grpc_head<B>(response: &mut Response<B>, answer: Answer, error: &AuthError, content_type: HeaderValue) {
     *response.status_mut() = StatusCode::OK;
-    // gRPC-Web clients expect the type that they sent.
-    let sent = head.headers.get(CONTENT_TYPE).filter(|value| value.as_bytes().get(16) == Some(&b'-'));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, sent.cloned().unwrap_or(GRPC));
+    headers.insert(CONTENT_TYPE, content_type);
+    // A status of 200 could be kept by a cache.
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(HeaderName::from_static("grpc-status"), HeaderValue::from(u16::from(answer.grpc)));
     headers.insert(HeaderName::from_static("grpc-message"), grpc::message(error.kind().phrase()));
     if let Some(wait) = error.retry_after() {
@@ -210,5 +208,5 @@ fn grpc_head<B>(response: &mut Response<B>, answer: Answer, error: &AuthError, h
 
 /// Rounded up: a client that comes a moment early would be refused again.
 fn whole_seconds(wait: Duration) -> u64 {
-    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
 }

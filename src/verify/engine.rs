@@ -244,6 +244,11 @@ impl Trusted {
             see.saw(Check::Claims, || "`cnf` binds the token to a key that nobody here checks".to_owned());
             return Err(AuthErrorKind::BindingNotChecked.into());
         }
+        let texts = [&registered.sub, &registered.client_id, &registered.jti];
+        if self.is_profiled && missing().is_none() && texts.iter().any(|claim| claim.text().is_none()) {
+            see.saw(Check::Claims, || "`sub`, `client_id` and `jti` are strings (RFC 9068 section 2.2)".to_owned());
+            return Err(AuthErrorKind::MissingClaim.into());
+        }
         match missing() {
             Some(name) => Err(AuthError::new(AuthErrorKind::MissingClaim).with_detail(format!("`{name}`"))),
             None => Ok(()),

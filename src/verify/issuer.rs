@@ -43,6 +43,7 @@ pub struct Issuer {
     time: TimeRule,
     claims: ClaimNames,
     binding_checked_upstream: bool,
+    is_profiled: bool,
 }
 
 impl Issuer {
@@ -58,6 +59,7 @@ impl Issuer {
             time: TimeRule::default(),
             claims: ClaimNames::default(),
             binding_checked_upstream: false,
+            is_profiled: false,
         }
     }
 
@@ -133,9 +135,12 @@ impl Issuer {
     }
 
     /// The profile for access tokens (RFC 9068 §2): `typ` must be `at+jwt`, and `iss`, `exp`, `aud`, `sub`,
-    /// `client_id`, `iat` and `jti` must be there. Id tokens do not pass.
+    /// `client_id`, `iat` and `jti` must be there, `sub`, `client_id` and `jti` as strings. Id tokens do not pass.
     pub fn access_token_profile(self) -> Self {
-        self.types(["at+jwt"]).require_claims(["iss", "exp", "aud", "sub", "client_id", "iat", "jti"])
+        let mut profiled =
+            self.types(["at+jwt"]).require_claims(["iss", "exp", "aud", "sub", "client_id", "iat", "jti"]);
+        profiled.is_profiled = true;
+        profiled
     }
 
     /// How far clocks may differ: 30 seconds unless set, 5 minutes at most. A token passes until `exp` + leeway, and
@@ -198,6 +203,12 @@ impl Issuer {
         if self.names.iter().flatten().any(|name| name.is_empty() || name.len() > MAX_ISSUER) {
             return Err(ConfigError::new(format!("the name of an issuer has 1 to {MAX_ISSUER} bytes")));
         }
+        if self.audiences.iter().any(|audience| audience.is_empty()) {
+            return Err(ConfigError::new("an audience is empty: name this service"));
+        }
+        if self.types.is_empty() {
+            return Err(ConfigError::new("the list of types is empty: name one, or leave the list out"));
+        }
         let audience = match (self.any_audience, self.audiences.is_empty()) {
             (true, true) => AudienceRule::Any,
             (false, false) => AudienceRule::OneOf(self.audiences),
@@ -226,6 +237,7 @@ impl Issuer {
             time: self.time,
             claims: self.claims,
             binding_checked_upstream: self.binding_checked_upstream,
+            is_profiled: self.is_profiled,
         })
     }
 }
@@ -273,6 +285,8 @@ pub(super) struct Trusted {
     pub(super) time: TimeRule,
     pub(super) claims: ClaimNames,
     pub(super) binding_checked_upstream: bool,
+    /// RFC 9068 §2.2 applies.
+    pub(super) is_profiled: bool,
 }
 
 impl Trusted {

@@ -3,7 +3,8 @@
 //! - A function of one's own decides, from the unverified `iss`, whether it is trusted and with which keys. It is an
 //!   allow-list: nothing is fetched for an issuer that it does not return.
 //! - Never build a URL from the `iss` that it is given: look it up.
-//! - Issuers that it returned are kept, the least recently used out; a "no" is remembered briefly.
+//! - Issuers that it returned are kept for a while, the least recently used out; a "no" is remembered briefly.
+//! - The function waits for what it asks: give it a time limit of its own. Requests that wait for it are bounded.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -16,6 +17,9 @@ use super::issuer::{Issuer, Trusted};
 use crate::clock::UnixTime;
 use crate::error::{AuthError, AuthErrorKind};
 use crate::keys::KeyError;
+
+/// How long an issuer is trusted past its time while the function fails.
+const STALE_FOR: Duration = Duration::from_secs(60 * 60);
 
 type Answer = Pin<Box<dyn Future<Output = Result<Option<Issuer>, KeyError>> + Send>>;
 
@@ -38,6 +42,7 @@ type Answer = Pin<Box<dyn Future<Output = Result<Option<Issuer>, KeyError>> + Se
 pub struct IssuerResolver {
     resolve: Box<dyn Fn(String) -> Answer + Send + Sync>,
     capacity: usize,
+    kept_for: Duration,
     refusals: usize,
     refused_for: Duration,
     most_waiting: usize,
@@ -50,6 +55,7 @@ pub struct IssuerResolver {
 
 struct Known {
     issuer: Arc<Trusted>,
+    until: UnixTime,
     used: AtomicUsize,
 }
 
@@ -64,6 +70,7 @@ impl IssuerResolver {
         Self {
             resolve: Box::new(move |iss| Box::pin(resolve(iss))),
             capacity: 1000,
+            kept_for: Duration::from_secs(10 * 60),
             refusals: 1024,
             refused_for: Duration::from_secs(30),
             most_waiting: 64,
@@ -78,6 +85,17 @@ impl IssuerResolver {
     #[must_use]
     pub fn capacity(mut self, issuers: usize) -> Self {
         self.capacity = issuers.max(1);
+        self
+    }
+
+    /// How long an issuer is trusted before the function is asked again: 10 minutes. While the function fails, it is
+    /// trusted for an hour longer. [`Verifier::forget_issuer`](super::Verifier::forget_issuer) ends it at once.
+    ///
+    /// The function's new answer replaces the old one, so let it return clones of the same
+    /// [`RemoteJwks`](crate::keys::RemoteJwks) for the same tenant: their keys are then not fetched anew.
+    #[must_use]
+    pub fn keep_for(mut self, time: Duration) -> Self {
+        self.kept_for = time;
         self
     }
 
@@ -99,13 +117,24 @@ impl IssuerResolver {
 
     /// What is known without asking: trusted, refused, or nothing.
     pub(super) fn recall(&self, iss: &str, now: UnixTime) -> Option<Result<Arc<Trusted>, AuthErrorKind>> {
-        if let Some(known) = self.known.read().unwrap_or_else(PoisonError::into_inner).get(iss) {
-            known.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
-            return Some(Ok(Arc::clone(&known.issuer)));
+        if let Some(issuer) = self.known_until(iss, now) {
+            return Some(Ok(issuer));
         }
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         let until = refused.get(iss)?;
         (now < *until).then_some(Err(AuthErrorKind::InvalidIssuer))
+    }
+
+    /// The issuer of this name, if it is still good at this time.
+    fn known_until(&self, iss: &str, time: UnixTime) -> Option<Arc<Trusted>> {
+        let all = self.known.read().unwrap_or_else(PoisonError::into_inner);
+        let known = all.get(iss).filter(|known| time < known.until)?;
+        known.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
+        Some(Arc::clone(&known.issuer))
+    }
+
+    pub(super) fn forget(&self, iss: &str) {
+        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(iss);
     }
 
     /// Asks the function.
@@ -115,34 +144,37 @@ impl IssuerResolver {
         }
         let _waiting = Waiting::new(&self.waiting, self.most_waiting)
             .ok_or_else(|| KeyError::new("too many requests wait for an issuer to be resolved"))?;
-        match (self.resolve)(iss.to_owned()).await? {
-            Some(issuer) => {
+        match (self.resolve)(iss.to_owned()).await {
+            Ok(Some(issuer)) => {
                 let issuer = issuer
                     .build()
                     .map_err(|error| AuthError::new(AuthErrorKind::Misconfigured).with_detail(error.to_string()))?;
-                Ok(self.keep(iss, issuer))
+                Ok(self.keep(iss, issuer, now))
             }
-            None => {
+            Ok(None) => {
+                self.forget(iss);
                 self.refuse(iss, now);
                 Err(AuthErrorKind::InvalidIssuer.into())
             }
+            // An outage of ours is no logout.
+            Err(error) => self.known_until(iss, now.minus(STALE_FOR)).ok_or_else(|| error.into()),
         }
     }
 
     /// Keeps an issuer; of several that came at once, the first stays and serves all.
-    fn keep(&self, iss: &str, issuer: Trusted) -> Arc<Trusted> {
+    fn keep(&self, iss: &str, issuer: Trusted, now: UnixTime) -> Arc<Trusted> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(first) = known.get(iss) {
+        if let Some(first) = known.get(iss).filter(|known| now < known.until) {
             return Arc::clone(&first.issuer);
         }
-        while known.len() >= self.capacity {
+        while known.len() >= self.capacity && !known.contains_key(iss) {
             let least = known.iter().min_by_key(|(_, known)| known.used.load(Ordering::Relaxed));
             let Some(least) = least.map(|(name, _)| name.clone()) else { break };
             known.remove(&least);
         }
         let issuer = Arc::new(issuer);
         let used = AtomicUsize::new(self.uses.fetch_add(1, Ordering::Relaxed));
-        known.insert(iss.into(), Known { issuer: Arc::clone(&issuer), used });
+        known.insert(iss.into(), Known { issuer: Arc::clone(&issuer), until: now.plus(self.kept_for), used });
         issuer
     }
 

@@ -74,6 +74,13 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         self.verify_waiting(token, &mut ()).await.inspect(|jwt| self.remember(token, jwt))
     }
 
+    /// Makes the [`IssuerResolver`] ask again about this issuer: when a tenant has been withdrawn or changed.
+    pub fn forget_issuer(&self, iss: &str) {
+        if let Some(resolver) = &self.0.issuers.resolver {
+            resolver.forget(iss);
+        }
+    }
+
     /// Says what each check saw, for the person who asks why a token is refused. It does what
     /// [`verify`](Self::verify) does, the questions to the key source included.
     pub async fn explain(&self, token: &str) -> Explanation {
@@ -212,7 +219,8 @@ fn without_values(error: &serde_json::Error) -> String {
         // The name comes from the claims type.
         return format!("{text} {place}");
     }
-    match text.rsplit_once(", expected ") {
+    // What follows comes from the claims type too, in these messages; in others it may be the name of a claim.
+    match text.rsplit_once(", expected ").filter(|_| text.starts_with("invalid ")) {
         Some((_, expected)) => format!("expected {expected} {place}"),
         None => format!("unexpected value {place}"),
     }
@@ -347,6 +355,11 @@ mod tests {
             let error = serde_json::from_str::<Strict>(payload).expect_err("does not fit");
             assert!(!without_values(&error).contains("CANARY"), "{}", without_values(&error));
         }
+        #[derive(serde::Deserialize, Debug)]
+        #[serde(deny_unknown_fields)]
+        struct Empty {}
+        let error = serde_json::from_str::<Empty>(r#"{"x, expected CANARY":1}"#).expect_err("unknown");
+        assert!(!without_values(&error).contains("CANARY"), "{}", without_values(&error));
         let error = serde_json::from_str::<Strict>("{}").expect_err("does not fit");
         assert_eq!(without_values(&error), "missing field `n` at line 1 column 2");
         let error = serde_json::from_str::<Strict>(r#"{"n":"x"}"#).expect_err("does not fit");

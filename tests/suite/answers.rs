@@ -26,7 +26,7 @@ async fn answer<R: MakeRejection<Body> + Send + Sync + 'static>(
         .layer(auth)
         .layer(guard)
         .service(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Body::default()))));
-    let mut request = Request::builder();
+    let mut request = Request::builder().method("POST");
     for value in authorization {
         request = request.header("authorization", *value);
     }

@@ -15,7 +15,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_jwt_auth::extract::{self, Credential};
 use tower_jwt_auth::keys::{KeyLookup, KeyQuery};
 use tower_jwt_auth::layer::JwtAuthService;
-use tower_jwt_auth::rejection::EmptyBody;
+use tower_jwt_auth::rejection::{EmptyBody, Rejection};
 use tower_jwt_auth::testing::Authority;
 use tower_jwt_auth::{Algorithm, AnyJwt, AuthError, AuthErrorKind, Issuer, Jwt, JwtAuth, KeySet, KeySource, Verifier};
 
@@ -280,6 +280,51 @@ async fn the_authorization_header_is_marked_sensitive() {
             Ok::<_, Infallible>(Response::new(String::new()))
         },
     ));
+    assert_eq!(service.oneshot(request(&authority.token().sign())).await.expect("infallible").status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn every_header_that_carries_a_credential_is_marked_sensitive() {
+    let authority = Authority::new(Algorithm::ES256);
+    let auth = || JwtAuth::<Claims>::new(authority.trusted()).expect("valid");
+    let twice = auth().on_reject(|refused: &Rejection<'_>| {
+        assert!(refused.head().headers.get_all("authorization").iter().all(http::HeaderValue::is_sensitive));
+        Response::new(String::new())
+    });
+    let token = authority.token().sign();
+    let mut sent = request(&token);
+    sent.headers_mut().append("authorization", format!("Bearer {token}").parse().expect("a value"));
+    let response = twice.layer(service_fn(subject)).oneshot(sent).await.expect("infallible");
+    assert_eq!(response.status(), StatusCode::BAD_REQUEST);
+
+    let from_gateway = extract::from_fn(|head| {
+        let value = head.headers.get("x-token").and_then(|value| value.to_str().ok()?.strip_prefix("JWT "));
+        value.map(Credential::bearer).transpose()
+    });
+    let service = auth().extractor(from_gateway).layer(service_fn(async |request: Request<String>| {
+        assert!(request.headers()["x-token"].is_sensitive());
+        assert!(!request.headers()["x-other"].is_sensitive());
+        Ok::<_, Infallible>(Response::new(String::new()))
+    }));
+    let sent = Request::builder().header("x-token", format!("JWT {token}")).header("x-other", "x").body(String::new());
+    assert_eq!(service.oneshot(sent.expect("a request")).await.expect("infallible").status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_layer_that_saw_no_token_hides_the_one_of_a_layer_further_out() {
+    let authority = Authority::new(Algorithm::ES256);
+    let user_header = extract::from_fn(|head| match head.headers.get("x-user") {
+        Some(value) => Credential::bearer(value.to_str().unwrap_or_default()).map(Some),
+        None => Ok(None),
+    });
+    let service = ServiceBuilder::new()
+        .layer(JwtAuth::<Claims>::new(authority.trusted()).expect("valid"))
+        .layer(JwtAuth::<Claims>::new(authority.trusted()).expect("valid").optional().extractor(user_header))
+        .service(service_fn(async |request: Request<String>| {
+            assert!(request.extensions().get::<Jwt<Claims>>().is_none());
+            assert!(AnyJwt::from_extensions(request.extensions()).is_none());
+            Ok::<_, Infallible>(Response::new(String::new()))
+        }));
     assert_eq!(service.oneshot(request(&authority.token().sign())).await.expect("infallible").status(), StatusCode::OK);
 }
 

@@ -115,6 +115,7 @@ async fn a_canary_in_tokens_and_keys_is_seen_nowhere() {
         write!(seen, "{:?}", verifier.explain(token).await).expect("a string");
         for content_type in ["text/plain", "application/grpc"] {
             let request = Request::builder()
+                .method("POST")
                 .header("authorization", format!("Bearer {token}"))
                 .header("content-type", content_type)
                 .body(())

@@ -89,6 +89,45 @@ async fn a_resolver_that_fails_is_a_503_and_is_asked_again() {
 }
 
 #[tokio::test]
+async fn a_withdrawn_tenant_is_dead_after_ten_minutes_or_at_once_when_told() {
+    let clock = Clock::manual(UnixTime::from_secs(1_700_000_000));
+    let authority = Arc::new(Authority::new(Algorithm::ES256).with_clock(clock.clone()));
+    // 0: trusted, 1: withdrawn, 2: the database is down.
+    let state = Arc::new(AtomicUsize::new(0));
+    let (answers, tenant) = (Arc::clone(&state), Arc::clone(&authority));
+    let resolver = IssuerResolver::new(move |_| {
+        let answer = match answers.load(Ordering::Relaxed) {
+            0 => Ok(Some(tenant.trusted())),
+            1 => Ok(None),
+            _ => Err(KeyError::new("down")),
+        };
+        async { answer }
+    });
+    let verifier = Verifier::<Value>::builder().resolver(resolver).clock(clock.clone()).build().expect("valid");
+    let token = authority.token().expires_in(99_999).sign();
+    let judge = async || verdict(&verifier, &token).await;
+    assert_eq!(judge().await, Ok(()));
+    state.store(2, Ordering::Relaxed);
+    clock.advance(Duration::from_secs(600 + 3599));
+    assert_eq!(judge().await, Ok(()), "an hour past its time while nobody can say");
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(judge().await, Err(Kind::KeysUnavailable));
+    state.store(0, Ordering::Relaxed);
+    assert_eq!(judge().await, Ok(()));
+    state.store(1, Ordering::Relaxed);
+    clock.advance(Duration::from_secs(599));
+    assert_eq!(judge().await, Ok(()));
+    clock.advance(Duration::from_secs(1));
+    assert_eq!(judge().await, Err(Kind::InvalidIssuer));
+    state.store(0, Ordering::Relaxed);
+    clock.advance(Duration::from_secs(30));
+    assert_eq!(judge().await, Ok(()));
+    state.store(1, Ordering::Relaxed);
+    verifier.forget_issuer(authority.name());
+    assert_eq!(judge().await, Err(Kind::InvalidIssuer));
+}
+
+#[tokio::test]
 async fn tokens_of_one_tenant_do_not_pass_as_anothers() {
     let tenants = Tenants::new();
     let verifier = tenants.verifier(|resolver| resolver);
