@@ -60,8 +60,7 @@ impl<'a> Credential<'a> {
     pub fn bearer(token: impl Into<Cow<'a, str>>) -> Result<Self, AuthError> {
         let token = token.into();
         let body = token.trim_end_matches('=');
-        let is_b64token = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
-        if body.is_empty() || !body.bytes().all(is_b64token) {
+        if body.is_empty() || !is_b64token(body.as_bytes()) {
             return Err(AuthErrorKind::MalformedCredential.into());
         }
         Ok(Self { token })
@@ -75,6 +74,17 @@ impl<'a> Credential<'a> {
     pub(crate) fn into_token(self) -> String {
         self.token.into_owned()
     }
+}
+
+/// `b64token` without its padding (RFC 6750 §2.1).
+#[expect(clippy::needless_bitwise_bool, reason = "without a way out early, many bytes are looked at in one step")]
+fn is_b64token(bytes: &[u8]) -> bool {
+    bytes.iter().fold(true, |all, &byte| {
+        let is_letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        let is_digit = byte.wrapping_sub(b'0') < 10;
+        let is_mark = (byte.wrapping_sub(b'-') < 3) | (byte == b'_') | (byte == b'~') | (byte == b'+');
+        all & (is_letter | is_digit | is_mark)
+    })
 }
 
 impl fmt::Debug for Credential<'_> {
@@ -117,5 +127,19 @@ where
 impl<F> fmt::Debug for FromFn<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("extract::from_fn")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_byte_is_judged_as_rfc_6750_says() {
+        for byte in 0..=u8::MAX {
+            let expected = byte.is_ascii_alphanumeric() || b"-._~+/".contains(&byte);
+            assert_eq!(is_b64token(&[byte]), expected, "{byte}");
+            assert_eq!(is_b64token(&[&[b'a'; 40][..], &[byte], &[b'a'; 40]].concat()), expected, "{byte}");
+        }
     }
 }

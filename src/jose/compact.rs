@@ -27,7 +27,7 @@ pub(crate) fn split(token: &[u8]) -> Result<Compact<'_>, AuthErrorKind> {
     if token.len() > MAX_TOKEN {
         return Err(AuthErrorKind::TokenTooLong);
     }
-    let mut dots = token.iter().enumerate().filter(|&(_, &byte)| byte == b'.').map(|(at, _)| at);
+    let mut dots = memchr::memchr_iter(b'.', token);
     match (dots.next(), dots.next(), dots.next()) {
         (Some(first), Some(second), None) => Ok(Compact {
             header: &token[..first],

@@ -18,7 +18,7 @@ pub(crate) const MAX_KID: usize = 256;
 const MAX_NESTING: usize = 16;
 
 /// The members that a verifier acts on, borrowed from the decoded header.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Header<'h> {
     pub(crate) alg: Option<Cow<'h, str>>,
     pub(crate) kid: Option<Cow<'h, str>>,
@@ -29,10 +29,13 @@ pub(crate) struct Header<'h> {
 impl<'h> Header<'h> {
     pub(crate) fn parse(json: &'h [u8]) -> Result<Self, AuthErrorKind> {
         let text = std::str::from_utf8(json).map_err(|_| AuthErrorKind::MalformedHeader)?;
-        if !nests_within(MAX_NESTING, json) {
-            return Err(AuthErrorKind::MalformedHeader);
-        }
-        let header: Self = serde_json::from_str(text).map_err(|_| AuthErrorKind::MalformedHeader)?;
+        let header = match Self::parse_plain(text) {
+            Some(header) => header,
+            None if nests_within(MAX_NESTING, json) => {
+                serde_json::from_str(text).map_err(|_| AuthErrorKind::MalformedHeader)?
+            }
+            None => return Err(AuthErrorKind::MalformedHeader),
+        };
         if header.critical {
             return Err(AuthErrorKind::CriticalHeader);
         }
@@ -42,11 +45,52 @@ impl<'h> Header<'h> {
         Ok(header)
     }
 
+    /// What nearly every issuer sends: strings alone, without escapes and white space. `None` for anything else, which
+    /// the JSON parser then judges.
+    fn parse_plain(text: &'h str) -> Option<Self> {
+        const MOST: usize = 8;
+        let mut header = Self { alg: None, kid: None, typ: None, critical: false };
+        let mut names = [""; MOST];
+        let mut rest = text.strip_prefix('{')?;
+        for at in 0..MOST {
+            let (name, after) = plain_string(rest)?;
+            let (value, after) = plain_string(after.strip_prefix(':')?)?;
+            if names[..at].contains(&name) {
+                return None;
+            }
+            names[at] = name;
+            match name {
+                "alg" => header.alg = Some(Cow::Borrowed(value)),
+                "kid" => header.kid = Some(Cow::Borrowed(value)),
+                "typ" => header.typ = Some(Cow::Borrowed(value)),
+                other => header.critical |= is_critical(other),
+            }
+            if after == "}" {
+                return Some(header);
+            }
+            rest = after.strip_prefix(',')?;
+        }
+        None
+    }
+
     /// The algorithm, if it is one that exists here.
     pub(crate) fn algorithm(&self) -> Result<Algorithm, AuthErrorKind> {
         let name = self.alg.as_deref().ok_or(AuthErrorKind::AlgorithmNotAllowed)?;
         Algorithm::from_name(name).ok_or(AuthErrorKind::AlgorithmNotAllowed)
     }
+}
+
+/// A string at the start, without escapes, and what follows it.
+fn plain_string(text: &str) -> Option<(&str, &str)> {
+    let text = text.strip_prefix('"')?;
+    let end = memchr::memchr2(b'"', b'\\', text.as_bytes())?;
+    let (string, rest) = text.split_at(end);
+    let is_plain = string.bytes().all(|byte| byte >= b' ');
+    Some((string, rest.strip_prefix('"').filter(|_| is_plain)?))
+}
+
+fn is_critical(name: &str) -> bool {
+    matches!(name, "crit" | "b64")
 }
 
 impl<'de> Deserialize<'de> for Header<'de> {
@@ -67,7 +111,7 @@ impl<'de> Deserialize<'de> for Header<'de> {
                         "kid" => header.kid = Some(map.next_value::<Text<'_>>()?.0),
                         "typ" => header.typ = Some(map.next_value::<Text<'_>>()?.0),
                         other => {
-                            header.critical |= matches!(other, "crit" | "b64");
+                            header.critical |= is_critical(other);
                             map.next_value::<IgnoredAny>()?;
                         }
                     }
@@ -126,5 +170,50 @@ mod tests {
             assert_eq!(judge(&json), verdict, "{json}");
         }
         assert_eq!(Header::parse(b"{\"alg\":\"\xff\"}").err(), Some(MalformedHeader));
+    }
+
+    #[test]
+    fn the_quick_reader_agrees_with_the_json_parser() {
+        let pieces = [
+            "{",
+            "}",
+            ",",
+            ":",
+            "\"alg\"",
+            "\"kid\"",
+            "\"typ\"",
+            "\"crit\"",
+            "\"x\"",
+            "\"\"",
+            "\"a\\\"b\"",
+            "\"\t\"",
+            "\"é\"",
+            "\"",
+            " ",
+            "1",
+            "[]",
+            "{\"alg\":\"RS256\",\"typ\":\"JWT\"",
+            ",\"kid\":\"1\"}",
+        ];
+        let mut quick = 0;
+        let mut compare = |text: &str| {
+            if let Some(header) = Header::parse_plain(text) {
+                quick += 1;
+                assert_eq!(serde_json::from_str::<Header<'_>>(text).ok(), Some(header), "{text}");
+            }
+        };
+        for a in pieces {
+            for b in pieces {
+                for c in pieces {
+                    compare(&format!("{{\"alg\":\"RS256\"{a}{b}{c}"));
+                    compare(&format!("{a}{b}{c}\"x\"}}"));
+                    compare(&format!("{{\"alg\":\"RS256\",{a}{b}{c}}}"));
+                    compare(&format!("{{{a}:{b},{c}:\"x\"}}"));
+                }
+            }
+        }
+        assert!(quick > 100, "{quick}");
+        let many: String = (0..9).map(|n| format!(r#""n{n}":"","#)).collect();
+        assert_eq!(judge(&format!("{{{many}\"alg\":\"RS256\"}}")), Ok(Algorithm::RS256));
     }
 }
