@@ -537,6 +537,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::unnecessary_wraps, reason = "serde asks for it")]
     fn lenient<'de, T: Deserialize<'de> + Default, D: Deserializer<'de>>(deserializer: D) -> Result<T, D::Error> {
         Ok(T::deserialize(deserializer).unwrap_or_default())
     }
@@ -596,7 +597,7 @@ mod tests {
             r#"["a",1]"#,
             r#"["a",["b"]]"#,
             r#"["a",[1,2]]"#,
-            r#"[null]"#,
+            "[null]",
             "{}",
             r#"{"a":[1]}"#,
             r#"{"service":"x"}"#,

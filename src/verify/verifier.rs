@@ -330,6 +330,10 @@ impl<C> fmt::Debug for VerifierBuilder<C> {
 mod tests {
     use super::*;
 
+    #[derive(serde::Deserialize, Debug)]
+    #[serde(deny_unknown_fields)]
+    struct Empty {}
+
     #[test]
     fn a_detail_holds_no_value_from_the_token() {
         #[derive(serde::Deserialize, Debug)]
@@ -355,9 +359,6 @@ mod tests {
             let error = serde_json::from_str::<Strict>(payload).expect_err("does not fit");
             assert!(!without_values(&error).contains("CANARY"), "{}", without_values(&error));
         }
-        #[derive(serde::Deserialize, Debug)]
-        #[serde(deny_unknown_fields)]
-        struct Empty {}
         let error = serde_json::from_str::<Empty>(r#"{"x, expected CANARY":1}"#).expect_err("unknown");
         assert!(!without_values(&error).contains("CANARY"), "{}", without_values(&error));
         let error = serde_json::from_str::<Strict>("{}").expect_err("does not fit");

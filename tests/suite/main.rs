@@ -3,6 +3,8 @@
 mod answers;
 mod axum;
 mod examples;
+#[cfg(feature = "remote")]
+mod fetching;
 mod layer;
 mod provider;
 mod redaction;

@@ -198,7 +198,9 @@ impl RemoteJwksBuilder {
         let location = match &self.place {
             Place::Keys(url) => Location::keys(url, self.allow_http)?,
             Place::Metadata { issuer, at } => {
-                Location::metadata(issuer, at.as_deref(), self.allow_http, self.discover_every)?
+                // A second look at the metadata leaves time to fetch the keys from where they were.
+                let second_look = self.fetch_timeout.mul_f32(0.4);
+                Location::metadata(issuer, at.as_deref(), self.allow_http, self.discover_every, second_look)?
             }
         };
         if self.rules.shortest_time_to_live > self.rules.longest_time_to_live {

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use http::HeaderValue;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio::time::{Instant, timeout};
+use url::Url;
 
 use super::discovery::Location;
 use super::fetch::{Answer, Bounds, Document, Failure, etag, get, time_to_live};
@@ -23,7 +24,8 @@ use crate::keys::KeySet;
 /// The keys, and how old they are.
 pub(crate) struct Snapshot {
     document: Document,
-    etag: Option<HeaderValue>,
+    /// With the URL where it was given: another place may use the same tag for other keys.
+    etag: Option<(Url, HeaderValue)>,
     stamp: Stamp,
     /// Past this age a refresh should have started.
     refresh_after: Duration,
@@ -259,17 +261,20 @@ impl Core {
         let url = location.resolve(&*self.transport, &self.bounds, now).await?;
         self.state().location = location.name();
         let current = self.snapshot.load_full();
-        let etag_known = current.etag.as_ref().filter(|_| cause == Cause::Scheduled);
+        let etag_known = current.etag.as_ref().filter(|(place, _)| cause == Cause::Scheduled && *place == url);
+        let etag_known = etag_known.map(|(_, etag)| etag);
         let answer = get(&*self.transport, &url, &self.bounds, etag_known, cause != Cause::Scheduled, now).await;
         let fetched = answer.and_then(|answer| match answer {
-            Answer::Unchanged(headers) => {
-                Ok(Fetched { document: None, etag: etag(&headers), lives: time_to_live(&headers, &self.rules) })
-            }
+            Answer::Unchanged(headers) => Ok(Fetched {
+                document: None,
+                etag: etag(&headers).map(|etag| (url.clone(), etag)),
+                lives: time_to_live(&headers, &self.rules),
+            }),
             Answer::Document(headers, body) => {
                 let document = Document::parse(&body, self.rsa, &self.bounds, &current.document)?;
                 Ok(Fetched {
                     document: Some(document),
-                    etag: etag(&headers),
+                    etag: etag(&headers).map(|etag| (url.clone(), etag)),
                     lives: time_to_live(&headers, &self.rules),
                 })
             }
@@ -321,7 +326,7 @@ impl Core {
 struct Fetched {
     /// The set, and whether one of its keys is new; `None` when it has not changed.
     document: Option<(Document, bool)>,
-    etag: Option<HeaderValue>,
+    etag: Option<(Url, HeaderValue)>,
     lives: Duration,
 }
 

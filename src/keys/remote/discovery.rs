@@ -16,15 +16,23 @@ use super::location::Trust;
 use super::transport::Transport;
 use crate::clock::UnixTime;
 use crate::error::ConfigError;
-
-/// How long a second look at the metadata may take, so that the keys can still be fetched in the same fetch.
-const SECOND_LOOK: Duration = Duration::from_secs(2);
+use crate::policy::MAX_ISSUER;
 
 /// Where keys come from.
 #[derive(Debug)]
 pub(super) enum Location {
-    Keys { url: Url, trust: Trust },
-    Metadata { issuer: String, candidates: Vec<Url>, trust: Trust, every: Duration, known: Option<Known> },
+    Keys {
+        url: Url,
+        trust: Trust,
+    },
+    Metadata {
+        issuer: String,
+        candidates: Vec<Url>,
+        trust: Trust,
+        every: Duration,
+        second_look: Duration,
+        known: Option<Known>,
+    },
 }
 
 /// The last good metadata.
@@ -53,6 +61,7 @@ impl Location {
         at: Option<&str>,
         allow_http: bool,
         every: Duration,
+        second_look: Duration,
     ) -> Result<Self, ConfigError> {
         let (candidates, trust) = if let Some(url) = at {
             let (url, trust) = Trust::new(url, allow_http)?;
@@ -64,7 +73,7 @@ impl Location {
             }
             (well_known(&url), trust)
         };
-        Ok(Self::Metadata { issuer: issuer.to_owned(), candidates, trust, every, known: None })
+        Ok(Self::Metadata { issuer: issuer.to_owned(), candidates, trust, every, second_look, known: None })
     }
 
     /// True where the configured URL is this machine.
@@ -89,9 +98,11 @@ impl Location {
         bounds: &Bounds,
         now: UnixTime,
     ) -> Result<Url, Failure> {
-        let (issuer, candidates, trust, every, known) = match self {
+        let (issuer, candidates, trust, every, second_look, known) = match self {
             Self::Keys { url, .. } => return Ok(url.clone()),
-            Self::Metadata { issuer, candidates, trust, every, known } => (issuer, candidates, trust, every, known),
+            Self::Metadata { issuer, candidates, trust, every, second_look, known } => {
+                (issuer, candidates, trust, every, *second_look, known)
+            }
         };
         if let Some(known) = &known
             && !known.is_doubtful
@@ -102,7 +113,7 @@ impl Location {
         let look = discover(transport, candidates, issuer, trust, bounds, now);
         let found = match &known {
             None => look.await,
-            Some(known) => match timeout(SECOND_LOOK, look).await {
+            Some(known) => match timeout(second_look, look).await {
                 Ok(Err(NotFound::Unreachable(_))) | Err(_) => return Ok(known.keys.clone()),
                 Ok(found) => found,
             },
@@ -157,13 +168,13 @@ async fn discover(
             Ok(Answer::Document(_, body)) => body,
             Ok(Answer::Unchanged(_)) => continue,
             Err(failure) => {
-                let is_passing = failure.is_passing;
-                let failure = failure.at(url.as_str());
-                first.get_or_insert(failure);
                 // The other form is for providers that do not know this one, not for those that are down.
-                if is_passing {
-                    break;
+                let is_down = failure.is_passing || failure.retry_after.is_some();
+                let failure = failure.at(url.as_str());
+                if is_down {
+                    return Err(NotFound::Unreachable(failure));
                 }
+                first.get_or_insert(failure);
                 continue;
             }
         };
@@ -174,7 +185,8 @@ async fn discover(
             continue;
         };
         if metadata.issuer != issuer {
-            return Err(refused(format!("the metadata is for {:?}, not for {issuer:?}", metadata.issuer)));
+            let other: String = metadata.issuer.chars().take(MAX_ISSUER).collect();
+            return Err(refused(format!("the metadata is for {other:?}, not for {issuer:?}")));
         }
         return trust.follow(&metadata.jwks_uri).map_err(|reason| refused(format!("`jwks_uri`: {reason}")));
     }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use url::Url;
 
 use super::schedule::Rules;
-use super::transport::{ResponseBody, Transport};
+use super::transport::{FollowedRedirect, ResponseBody, Transport};
 use crate::clock::UnixTime;
 use crate::jose::Algorithm;
 use crate::jose::jwk::{self, NotUsed};
@@ -74,10 +74,10 @@ pub(super) async fn get(
     if let Some(etag) = etag {
         headers.insert(IF_NONE_MATCH, etag.clone());
     }
-    let response = transport
-        .send(request)
-        .await
-        .map_err(|error| Failure { is_passing: true, ..Failure::new(with_causes(&*error)) })?;
+    let response = transport.send(request).await.map_err(|error| Failure {
+        is_passing: !error.is::<FollowedRedirect>(),
+        ..Failure::new(with_causes(&*error))
+    })?;
     let (head, body) = response.into_parts();
     match head.status {
         StatusCode::OK => {}

@@ -46,7 +46,7 @@ impl Trust {
             "https" => Ok(()),
             "http" if http_is_fine => Ok(()),
             "http" => Err("keys come over https; http is for loopback, or by `danger_allow_http`".to_owned()),
-            scheme => Err(format!("keys do not come over {scheme}")),
+            _ => Err("keys come over https and nothing else".to_owned()),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How a source speaks HTTP: a small trait, and reqwest as the one at hand.
 
 use std::error::Error;
+use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -37,14 +38,29 @@ impl Transport for reqwest::Client {
         Box::pin(async move {
             let request = reqwest::Request::try_from(request.map(|()| reqwest::Body::default()))?;
             let asked = request.url().clone();
-            let response = client.execute(request).await.map_err(reqwest::Error::without_url)?;
+            let response = match client.execute(request).await {
+                Err(error) if error.is_redirect() => return Err(FollowedRedirect.into()),
+                response => response.map_err(reqwest::Error::without_url)?,
+            };
             if *response.url() != asked {
-                return Err("the client followed a redirect: build it with `redirect::Policy::none()`".into());
+                return Err(FollowedRedirect.into());
             }
             Ok(http::Response::from(response).map(|body| Box::pin(Boxed(body)) as ResponseBody))
         })
     }
 }
+
+/// A client that must not, did. Trying again does not help.
+#[derive(Debug)]
+pub(super) struct FollowedRedirect;
+
+impl fmt::Display for FollowedRedirect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the client followed a redirect: build it with `redirect::Policy::none()`")
+    }
+}
+
+impl Error for FollowedRedirect {}
 
 /// A reqwest body with its error boxed.
 struct Boxed(reqwest::Body);
