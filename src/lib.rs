@@ -35,8 +35,12 @@
 //! | put a layer in front of a service | [`JwtAuth`], [`layer`] |
 //! | say whose tokens, for whom, and how old | [`Issuer`] |
 //! | load a secret, PEM, DER, JWK, or a JWK set | [`KeySet`], [`keys::Key`] |
+//! | take keys from an identity provider | `Issuer::discover`, or `keys::RemoteJwks` with its knobs and handle |
+//! | watch a file with keys | [`keys::KeyFile`] |
 //! | bring keys from a place of your own | [`KeySource`] |
 //! | trust several issuers, or add rules of your own | [`Verifier::builder`] |
+//! | trust tenants that come and go | [`verify::IssuerResolver`] |
+//! | spare a second signature check for the same token | [`TokenCache`] |
 //! | verify without HTTP: websockets, GraphQL, queues | [`Verifier::verify`] |
 //! | require scopes | [`RequireScopes`], [`authorize`] |
 //! | change the answer to a refused request | [`rejection`] |
@@ -58,6 +62,7 @@
 //! |---|---|---|
 //! | `aws-lc-rs` | yes | Cryptography by [aws-lc-rs](https://docs.rs/aws-lc-rs), with keys prepared once. It wins where both backends are on. |
 //! | `rust-crypto` | | Cryptography in Rust alone, through [jsonwebtoken](https://docs.rs/jsonwebtoken): needs no C compiler; no ES512, no ML-DSA, RSA up to 4096 bits. |
+//! | `remote` | yes | Keys from a provider, over HTTP: `RemoteJwks`, `Issuer::discover`. Brings [reqwest](https://docs.rs/reqwest) with rustls, and [tokio](https://docs.rs/tokio). |
 //! | `axum` | | [`Jwt<C>`](Jwt) as an extractor. Brings `tracing`, to say in the log when the layer is missing. |
 //! | `tracing` | | Events: refusals at `debug`, our own faults at `warn` and `error`. |
 //! | `testing` | | A token authority for tests. |

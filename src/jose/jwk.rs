@@ -11,6 +11,10 @@ use super::algorithm::KeyFamily;
 use super::{Algorithm, compact};
 
 /// The bytes of a verifying key, in the form in which JWK has them.
+#[cfg_attr(
+    not(any(feature = "aws-lc-rs", feature = "rust-crypto")),
+    expect(dead_code, reason = "no backend reads the bytes")
+)]
 pub(crate) enum Material {
     Secret(Zeroizing<Vec<u8>>),
     Rsa { n: Vec<u8>, e: Vec<u8> },

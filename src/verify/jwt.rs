@@ -39,6 +39,7 @@ struct Facts {
     times: Times,
     verified_at: UnixTime,
     key: Arc<Key>,
+    #[cfg(feature = "axum")]
     claims_type: fn() -> &'static str,
 }
 
@@ -100,6 +101,7 @@ impl<C: Send + Sync + 'static> Jwt<C> {
             times: proof.times,
             verified_at: proof.now,
             key: proof.key,
+            #[cfg(feature = "axum")]
             claims_type: std::any::type_name::<C>,
         };
         Self(Arc::new(Inner { facts, claims }))
@@ -195,6 +197,7 @@ impl<C: ?Sized> Jwt<C> {
     }
 
     /// The name of the claims type, for the log of a misplaced extractor.
+    #[cfg(feature = "axum")]
     pub(crate) fn claims_type(&self) -> &'static str {
         (self.0.facts.claims_type)()
     }

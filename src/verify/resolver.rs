@@ -92,7 +92,7 @@ impl IssuerResolver {
     /// trusted for an hour longer. [`Verifier::forget_issuer`](super::Verifier::forget_issuer) ends it at once.
     ///
     /// The function's new answer replaces the old one, so let it return clones of the same
-    /// [`RemoteJwks`](crate::keys::RemoteJwks) for the same tenant: their keys are then not fetched anew.
+    /// `RemoteJwks` for the same tenant: their keys are then not fetched anew.
     #[must_use]
     pub fn keep_for(mut self, time: Duration) -> Self {
         self.kept_for = time;

@@ -1,5 +1,6 @@
 //! The same token through this crate, its alternatives, and code by hand, each around a service that does nothing:
-//! `cargo run --release`, with `-- --quick` for a first look and `-- --json FILE` for the chart.
+//! `cargo run --release -- --bench`, with `--quick` for a first look and `--json FILE` for the chart, which
+//! `bash benches/picture` makes.
 //!
 //! - The keys are a JWK set in memory for all; `iss`, `aud` and `exp` are checked by all; the claims go into the
 //!   request's extensions, or, where the crate is an extractor, into the handler's argument.

@@ -2,8 +2,9 @@
 //!
 //! Why not criterion or divan: on a machine that others use too, a figure drifts by a tenth within a minute, and a
 //! ratio of two cases that ran one after the other says what the neighbours did in between. Here the cases of a group
-//! take turns, 30 milliseconds each, for 11 rounds; what is reported is the median of the rounds, and the median of the
-//! ratios within a round. Allocations are counted in the same run and stand in the same table.
+//! take turns, 30 milliseconds each, for 11 rounds; a round is the median of its batches of 64 requests, and what is
+//! reported is the median of the rounds, and the median of the ratios within a round. Allocations are counted in the
+//! same run and stand in the same table.
 //!
 //! It is a crate of its own because a counting allocator needs `unsafe`, which the crate that is measured forbids.
 

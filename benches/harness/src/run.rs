@@ -56,12 +56,14 @@ impl<'a> Case<'a> {
         let allocations = answers[BATCH / 2];
         #[expect(clippy::cast_precision_loss, reason = "a handful")]
         let allocations = Some(allocations as f64);
-        let round = Box::new(move |time| serve(&mut service, &mut make, time));
+        // The median of the batches: one in which the thread was put aside says nothing.
+        let round = Box::new(move |time| Quartiles::of(serve(&mut service, &mut make, time).into_iter()).median);
         Self { name, round, allocations }
     }
 
     /// The same service on several threads at once, each with a clone and with requests of its own. The figure is the
-    /// time per request of all of them together: with two threads, half of one's if they do not disturb each other.
+    /// time per request of all of them together: with two threads, half of one's if they do not disturb each other and
+    /// each has a processor to itself.
     pub fn threads<S, B, R, M>(name: impl Into<String>, service: &'a S, makers: Vec<M>) -> Self
     where
         S: Service<Request<B>, Response = Response<R>> + Clone + Send + Sync,
@@ -79,7 +81,10 @@ impl<'a> Case<'a> {
                         let mut service = service.clone();
                         scope.spawn(move || {
                             barrier.wait();
-                            1.0 / serve(&mut service, make, time)
+                            let figures = serve(&mut service, make, time);
+                            #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+                            let batches = figures.len() as f64;
+                            batches / figures.iter().sum::<f64>()
                         })
                     })
                     .collect();
@@ -91,23 +96,27 @@ impl<'a> Case<'a> {
     }
 }
 
-/// Serves requests until they have taken this long, and says how many nanoseconds one took.
-fn serve<S, B, R>(service: &mut S, make: &mut impl FnMut() -> Request<B>, time: Duration) -> f64
+/// Serves requests until they have taken this long, and says of every batch how many nanoseconds a request took.
+fn serve<S, B, R>(service: &mut S, make: &mut impl FnMut() -> Request<B>, time: Duration) -> Vec<f64>
 where
     S: Service<Request<B>, Response = Response<R>>,
 {
+    #[expect(clippy::cast_precision_loss, reason = "64")]
+    const REQUESTS: f64 = BATCH as f64;
     let mut batch = Vec::with_capacity(BATCH);
-    let (mut spent, mut served) = (Duration::ZERO, 0.0);
+    let mut spent = Duration::ZERO;
+    let mut figures = Vec::new();
     loop {
         batch.extend(std::iter::repeat_with(&mut *make).take(BATCH));
         let start = Instant::now();
         for request in batch.drain(..) {
             black_box(call(service, request));
-            served += 1.0;
         }
-        spent += start.elapsed();
+        let took = start.elapsed();
+        figures.push(took.as_secs_f64() * 1e9 / REQUESTS);
+        spent += took;
         if spent >= time {
-            return spent.as_secs_f64() * 1e9 / served;
+            return figures;
         }
     }
 }
