@@ -22,14 +22,24 @@ impl BearerHeader {
 
 impl ExtractToken for BearerHeader {
     fn extract<'a>(&'a self, head: &'a Parts) -> Result<Option<Credential<'a>>, AuthError> {
+        match Self::find(head)? {
+            Some(credential) if !credential.is_well_formed() => Err(AuthErrorKind::MalformedCredential.into()),
+            found => Ok(found),
+        }
+    }
+}
+
+impl BearerHeader {
+    /// The token, its form not judged: one that verifies has it, so that only a refused one need be looked at.
+    pub(crate) fn find(head: &Parts) -> Result<Option<Credential<'_>>, AuthErrorKind> {
         let mut values = head.headers.get_all(AUTHORIZATION).iter();
         let Some(value) = values.next() else { return Ok(None) };
         if values.next().is_some() {
-            return Err(AuthErrorKind::SeveralCredentials.into());
+            return Err(AuthErrorKind::SeveralCredentials);
         }
         let Some(token) = after_scheme(value.as_bytes())? else { return Ok(None) };
         let token = std::str::from_utf8(token).map_err(|_| AuthErrorKind::MalformedCredential)?;
-        Credential::bearer(token).map(Some)
+        Ok(Some(Credential::unchecked(token.into())))
     }
 }
 

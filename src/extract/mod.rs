@@ -58,12 +58,18 @@ impl<'a> Credential<'a> {
     /// # Errors
     /// When it is empty or has bytes outside `b64token` (RFC 6750 §2.1).
     pub fn bearer(token: impl Into<Cow<'a, str>>) -> Result<Self, AuthError> {
-        let token = token.into();
-        let body = token.trim_end_matches('=');
-        if body.is_empty() || !is_b64token(body.as_bytes()) {
-            return Err(AuthErrorKind::MalformedCredential.into());
-        }
-        Ok(Self { token })
+        let credential = Self::unchecked(token.into());
+        if credential.is_well_formed() { Ok(credential) } else { Err(AuthErrorKind::MalformedCredential.into()) }
+    }
+
+    /// A token whose form is still to be judged.
+    pub(crate) fn unchecked(token: Cow<'a, str>) -> Self {
+        Self { token }
+    }
+
+    pub(crate) fn is_well_formed(&self) -> bool {
+        let body = self.token.trim_end_matches('=');
+        !body.is_empty() && is_b64token(body.as_bytes())
     }
 
     /// The token.

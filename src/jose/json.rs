@@ -135,13 +135,15 @@ const FEW: usize = 16;
 /// payload of thousands of names costs no more than its length.
 pub(crate) struct Names<'de> {
     few: [&'de str; FEW],
+    /// Of each: its length and its ends, which tell the names of claims apart without looking at them whole.
+    tags: [u32; FEW],
     len: usize,
     many: HashSet<Cow<'de, str>>,
 }
 
 impl<'de> Names<'de> {
     pub(crate) fn new() -> Self {
-        Self { few: [""; FEW], len: 0, many: HashSet::new() }
+        Self { few: [""; FEW], tags: [0; FEW], len: 0, many: HashSet::new() }
     }
 
     /// Takes note of a name.
@@ -150,18 +152,28 @@ impl<'de> Names<'de> {
     /// When it was there before.
     pub(crate) fn insert<E: Error>(&mut self, name: Cow<'de, str>) -> Result<(), E> {
         let repeated = || E::custom("a name occurs twice");
-        if self.few[..self.len].contains(&&*name) {
+        let tag = tag(name.as_bytes());
+        let alike = self.tags[..self.len].iter().zip(&self.few).filter(|(other, _)| **other == tag);
+        if alike.into_iter().any(|(_, other)| **other == *name) {
             return Err(repeated());
         }
         match name {
             Cow::Borrowed(name) if self.len < FEW && self.many.is_empty() => {
-                self.few[self.len] = name;
+                (self.few[self.len], self.tags[self.len]) = (name, tag);
                 self.len += 1;
                 Ok(())
             }
             name => self.many.insert(name).then_some(()).ok_or_else(repeated),
         }
     }
+}
+
+fn tag(name: &[u8]) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "equal names have equal tags, whatever is cut off")]
+    let len = name.len() as u16;
+    u32::from(len) << 16
+        | u32::from(name.first().copied().unwrap_or(0)) << 8
+        | u32::from(name.last().copied().unwrap_or(0))
 }
 
 /// True when arrays and objects nest no deeper than `bound`. Text that is not JSON may pass: the parser comes next.

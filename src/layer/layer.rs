@@ -37,9 +37,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtAuth<C> {
         Self {
             gate: Gate {
                 verifier,
-                extractor: Arc::new(BearerHeader::new()),
+                extractor: None,
                 challenges: Arc::new(Challenges::new(None)),
-                is_elsewhere: false,
                 optional: false,
                 maker: Arc::new(EmptyBody),
             },
@@ -66,8 +65,7 @@ impl<C, R> JwtAuth<C, R> {
     /// Another place to take the token from.
     #[must_use]
     pub fn extractor(mut self, extractor: impl ExtractToken) -> Self {
-        self.gate.extractor = Arc::new(extractor);
-        self.gate.is_elsewhere = true;
+        self.gate.extractor = Some(Arc::new(extractor));
         self
     }
 
@@ -75,8 +73,8 @@ impl<C, R> JwtAuth<C, R> {
     /// [`MakeRejection`](crate::rejection::MakeRejection) of one's own.
     #[must_use]
     pub fn on_reject<R2>(self, maker: R2) -> JwtAuth<C, R2> {
-        let Gate { verifier, extractor, challenges, is_elsewhere, optional, maker: _ } = self.gate;
-        JwtAuth { gate: Gate { verifier, extractor, challenges, is_elsewhere, optional, maker: Arc::new(maker) } }
+        let Gate { verifier, extractor, challenges, optional, maker: _ } = self.gate;
+        JwtAuth { gate: Gate { verifier, extractor, challenges, optional, maker: Arc::new(maker) } }
     }
 }
 
@@ -106,10 +104,9 @@ impl<C, R> fmt::Debug for JwtAuth<C, R> {
 /// What is the same for every request.
 pub(super) struct Gate<C, R> {
     pub(super) verifier: Verifier<C>,
-    extractor: Arc<dyn ExtractToken>,
+    /// `None` for the bearer header.
+    extractor: Option<Arc<dyn ExtractToken>>,
     pub(super) challenges: Arc<Challenges>,
-    /// The token comes from a header that only the extractor knows.
-    is_elsewhere: bool,
     optional: bool,
     pub(super) maker: Arc<R>,
 }
@@ -127,7 +124,11 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
         if let Some(value) = head.headers.get_mut(AUTHORIZATION) {
             value.set_sensitive(true);
         }
-        let credential = match self.extractor.extract(head) {
+        let found = match &self.extractor {
+            None => BearerHeader::find(head).map_err(AuthError::from),
+            Some(extractor) => extractor.extract(head),
+        };
+        let credential = match found {
             Ok(Some(credential)) => credential,
             Ok(None) if self.optional => {
                 Admission::insert_anonymous::<C>(&mut head.extensions, &self.challenges);
@@ -141,12 +142,14 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
                 return Verdict::Refuse(error);
             }
         };
-        let verdict = self.verifier.verify_now(credential.token());
+        let verdict = match self.verifier.verify_now(credential.token()) {
+            Some(Err(_)) if !credential.is_well_formed() => Some(Err(AuthErrorKind::MalformedCredential.into())),
+            verdict => verdict,
+        };
         // One that has to wait needs its token, and so does the search for the headers that carry it.
-        let token = (verdict.is_none() || self.is_elsewhere).then(|| credential.into_token());
-        if self.is_elsewhere
-            && let Some(token) = &token
-        {
+        let is_elsewhere = self.extractor.is_some();
+        let token = (verdict.is_none() || is_elsewhere).then(|| credential.into_token());
+        if is_elsewhere && let Some(token) = &token {
             let carriers = head.headers.values_mut().filter(|value| value.as_bytes().ends_with(token.as_bytes()));
             carriers.for_each(|value| value.set_sensitive(true));
         }
@@ -169,9 +172,8 @@ impl<C, R> Clone for Gate<C, R> {
     fn clone(&self) -> Self {
         Self {
             verifier: self.verifier.clone(),
-            extractor: Arc::clone(&self.extractor),
+            extractor: self.extractor.clone(),
             challenges: Arc::clone(&self.challenges),
-            is_elsewhere: self.is_elsewhere,
             optional: self.optional,
             maker: Arc::clone(&self.maker),
         }

@@ -118,7 +118,7 @@ struct Query<'t> {
 fn hash_end<H: Hasher>(verifier: VerifierId, token: &str, state: &mut H) {
     let bytes = token.as_bytes();
     verifier.hash(state);
-    state.write(&bytes[bytes.len().saturating_sub(24)..]);
+    state.write(&bytes[bytes.len().saturating_sub(16)..]);
 }
 
 impl Hash for Key {
@@ -172,7 +172,7 @@ mod tests {
     #[test]
     fn a_token_is_compared_in_full_and_belongs_to_its_verifier() {
         let (cache, a, b) = (TokenCache::new(10), VerifierId::next(), VerifierId::next());
-        let end = "the same twenty-four ends";
+        let end = "the same sixteen ends";
         cache.insert(a, &format!("x{end}"), Arc::new(1));
         assert_eq!(cache.get::<i32>(a, &format!("x{end}")).as_deref(), Some(&1));
         assert!(cache.get::<i32>(a, &format!("y{end}")).is_none());

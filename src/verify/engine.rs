@@ -23,8 +23,8 @@ use crate::policy::{MAX_ISSUER, Times};
 /// Room for the decoded segments of common tokens, on the stack.
 pub(super) struct Buffers {
     header: Decoded<256>,
-    payload: Decoded<2048>,
-    signature: Decoded<1024>,
+    payload: Decoded<1024>,
+    signature: Decoded<512>,
 }
 
 impl Buffers {
