@@ -6,14 +6,19 @@
 #![cfg_attr(not(feature = "tracing"), expect(unused_variables, reason = "the events are compiled out"))]
 
 use crate::error::AuthError;
+#[cfg(feature = "tracing")]
+use crate::error::AuthErrorKind;
 
 /// A request was refused.
 pub(crate) fn refused(error: &AuthError) {
+    // A misplaced guard has said so already, with more to go by.
     #[cfg(feature = "tracing")]
-    if error.kind().is_our_fault() {
-        tracing::warn!(kind = error.kind().label(), detail = error.detail(), "request not judged");
-    } else {
-        tracing::debug!(kind = error.kind().label(), detail = error.detail(), "request refused");
+    match error.kind() {
+        AuthErrorKind::Misconfigured => {}
+        kind if kind.is_our_fault() => {
+            tracing::warn!(kind = kind.label(), detail = error.detail(), "request not judged");
+        }
+        kind => tracing::debug!(kind = kind.label(), detail = error.detail(), "request refused"),
     }
 }
 
@@ -37,6 +42,10 @@ pub(crate) fn misplaced(what: &str, wanted: &str, found: Option<&str>) {
     if let Some(found) = found {
         tracing::error!(wanted, found, "{what}: the layer `JwtAuth` in front verifies other claims");
     } else {
-        tracing::error!(wanted, "{what}: there is no layer `JwtAuth` in front");
+        tracing::error!(
+            wanted,
+            "{what}: there is no layer `JwtAuth` in front (axum: the last `.layer` is the first to run, so add `JwtAuth` after \
+             the guard; ServiceBuilder and tonic: the first is the first)"
+        );
     }
 }

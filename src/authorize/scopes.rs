@@ -20,8 +20,9 @@ use crate::rejection::{Challenges, EmptyBody, MakeRejection, respond};
 /// With several `JwtAuth` in front, it asks for the scopes of the innermost, the one nearest to it. Do not let a handler
 /// act on the claims of another.
 ///
-/// It belongs behind [`JwtAuth`](crate::JwtAuth): in axum, `.route_layer(RequireScopes::all(["orders:read"]))` before
-/// `.layer(JwtAuth…)`.
+/// It belongs behind [`JwtAuth`](crate::JwtAuth). In axum the last `.layer` is the first to run:
+/// `.route_layer(RequireScopes::all(["orders:read"]))` comes before `.layer(JwtAuth…)`. In a `ServiceBuilder` and in
+/// tonic the first is the first: `JwtAuth` comes before the guard.
 ///
 /// Refusals: 403 `insufficient_scope` naming every scope needed; 401 where authentication is optional and no token
 /// came; 500, and an error in the log, where no `JwtAuth` is in front.
@@ -35,8 +36,8 @@ impl RequireScopes {
     /// Every one of these scopes.
     ///
     /// # Panics
-    /// When a name is no `scope-token` (RFC 6749 §3.3) or there is none. For names from a configuration, see
-    /// [`try_all`](Self::try_all).
+    /// When a name is no `scope-token` (RFC 6749 §3.3) or there is none. For names from a configuration, and for
+    /// `String`s, see [`try_all`](Self::try_all).
     pub fn all<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Self {
         match Self::try_all(scopes) {
             Ok(guard) => guard,

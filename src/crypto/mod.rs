@@ -42,7 +42,12 @@ impl VerifyingKey {
     /// Prepares a key, refusing weak ones.
     pub(crate) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, ConfigError> {
         if !material.suits(algorithm) {
-            return Err(ConfigError::new(format!("the key is not one for {algorithm}")));
+            let fix = match material.algorithm_of_curve() {
+                Some(own) => format!("it is one for {own}"),
+                None if algorithm.is_symmetric() => format!("{algorithm} takes a secret: see `KeySet::secret`"),
+                None => "it is of another type".to_owned(),
+            };
+            return Err(ConfigError::new(format!("the key is not one for {algorithm}: {fix}")));
         }
         weak::check(material)?;
         let prepared = backend::Prepared::new(algorithm, material)?;
@@ -70,7 +75,9 @@ pub(crate) fn supports(algorithm: Algorithm) -> bool {
 
 /// What to say of an algorithm that this build lacks.
 pub(crate) fn unsupported(algorithm: Algorithm) -> ConfigError {
-    ConfigError::new(format!("this build cannot verify {algorithm}: enable the feature `aws-lc-rs`"))
+    ConfigError::new(format!(
+        "this build cannot verify {algorithm}: enable the feature `aws-lc-rs`, or `rust-crypto` for those that it has"
+    ))
 }
 
 #[cfg(test)]

@@ -16,12 +16,14 @@ use crate::jose::{Algorithm, der};
 /// Judges an HMAC secret.
 pub(crate) fn check_secret(algorithm: Algorithm, secret: &[u8]) -> Result<(), ConfigError> {
     let Some(shortest) = algorithm.shortest_secret() else {
-        return Err(ConfigError::new(format!("{algorithm} does not verify with a secret: give its public key")));
+        return Err(ConfigError::new(format!(
+            "{algorithm} does not verify with a secret: give its public key, with `KeySet::pem` or `KeySet::jwk_set`"
+        )));
     };
     if secret.len() < shortest {
         return Err(ConfigError::new(format!(
             "a secret for {algorithm} needs at least {shortest} bytes (RFC 7518 section 3.2), this one has {}: \
-             make one with `openssl rand -base64 {shortest}`, or see `danger_weak_secret`",
+             make one with `openssl rand -base64 {shortest}`, or see `Key::danger_weak_secret`",
             secret.len()
         )));
     }

@@ -97,7 +97,7 @@ impl<'de> Deserialize<'de> for Scalar<'de> {
 const NUMBER: &str = "$serde_json::private::Number";
 
 /// True where some crate in the build has turned on serde_json's `arbitrary_precision`: it applies to all, and numbers
-/// of any kind then come as a map of one entry.
+/// may then come as a map of one entry.
 fn numbers_are_maps() -> bool {
     struct Probe(bool);
     impl<'de> Deserialize<'de> for Probe {
@@ -108,7 +108,7 @@ fn numbers_are_maps() -> bool {
                 fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                     f.write_str("a number")
                 }
-                fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
                     Ok(Probe(false))
                 }
                 fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
@@ -120,7 +120,7 @@ fn numbers_are_maps() -> bool {
         }
     }
     static ANSWER: OnceLock<bool> = OnceLock::new();
-    *ANSWER.get_or_init(|| serde_json::from_str("1").is_ok_and(|Probe(answer)| answer))
+    *ANSWER.get_or_init(|| serde_json::from_str("1.5").is_ok_and(|Probe(answer)| answer))
 }
 
 fn number(digits: &str) -> Scalar<'static> {

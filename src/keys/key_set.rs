@@ -162,7 +162,8 @@ impl KeySet {
         }
         if keys.is_empty() {
             let reasons: Vec<_> = skipped.iter().map(|key| format!("keys[{}]: {}", key.index, key.reason)).collect();
-            return Err(ConfigError::new(format!("the JWK set has no usable key ({})", reasons.join("; "))));
+            let why = if reasons.is_empty() { "it is empty".to_owned() } else { reasons.join("; ") };
+            return Err(ConfigError::new(format!("the JWK set has no usable key ({why})")));
         }
         let mut set = Self::new(keys)?;
         if let Some(inner) = Arc::get_mut(&mut set.0) {

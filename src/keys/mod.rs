@@ -1,4 +1,5 @@
-//! Where keys come from: [`KeySource`], and [`KeySet`] for keys that are fixed.
+//! Where keys come from: [`KeySet`] for keys that are fixed, [`KeyFile`] for a file that changes, `RemoteJwks` for an
+//! identity provider (feature `remote`), and [`KeySource`] for anything else.
 //!
 //! - A source answers at once from what it holds, or hands back a future; with the key at hand no request waits.
 //! - One method is all that a source of one's own needs: see the example `custom_keys`.

@@ -24,7 +24,9 @@ use crate::jose::{Algorithm, AlgorithmSet};
 /// has a source of one's own in under 20 lines. A closure from [`KeyQuery`] to [`KeyLookup`] is a source as well.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a source of keys",
-    note = "use `KeySet::secret`, `KeySet::pem`, `KeySet::jwk_set` …, or implement `KeySource` (one method)"
+    note = "use `KeySet::secret`, `KeySet::pem`, `KeySet::jwk_set` …, or implement `KeySource` (one method); a builder \
+            wants `.build()?`, a single `Key` wants `KeySet::new([key])?`, a `Result` wants `?`, and a closure its \
+            argument's type: `|query: &KeyQuery<'_>| …`"
 )]
 pub trait KeySource: Send + Sync + 'static {
     /// The keys among which the token's may be.
@@ -172,8 +174,8 @@ impl From<KeySet> for Keys<'_> {
 }
 
 #[cfg(feature = "remote")]
-impl From<arc_swap::Guard<Arc<super::remote::Snapshot>>> for Keys<'_> {
-    fn from(snapshot: arc_swap::Guard<Arc<super::remote::Snapshot>>) -> Self {
+impl Keys<'_> {
+    pub(super) fn shared(snapshot: arc_swap::Guard<Arc<super::remote::Snapshot>>) -> Self {
         Self(Held::Shared(snapshot))
     }
 }

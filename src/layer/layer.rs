@@ -17,6 +17,10 @@ use crate::verify::{Issuer, Jwt, Verifier};
 
 /// A [`Layer`] that verifies the token of every request and inserts a [`Jwt<C>`](Jwt) into its extensions.
 ///
+/// The service inside must be [`Clone`], and its response body [`Default`], or [`on_reject`](Self::on_reject) must make
+/// one. `C` owns its data: `String`, not `&str`. Put CORS outside of this layer, or preflight requests, which carry no
+/// token, are refused.
+///
 /// Requests without a good token are answered and never reach the service: 401 with a challenge (RFC 6750 §3), 400,
 /// or 503 where the keys cannot be had. See [`rejection`](crate::rejection).
 pub struct JwtAuth<C, R = EmptyBody> {
@@ -71,6 +75,20 @@ impl<C, R> JwtAuth<C, R> {
 
     /// Another body for refusals: [`ProblemJson`](crate::rejection::ProblemJson), a closure, or a
     /// [`MakeRejection`](crate::rejection::MakeRejection) of one's own.
+    ///
+    /// ```
+    /// # use tower_jwt_auth::{Algorithm, ConfigError, Issuer, JwtAuth, KeySet};
+    /// use http::Response;
+    /// use tower_jwt_auth::rejection::Rejection;
+    ///
+    /// # fn auth(issuer: Issuer) -> Result<(), ConfigError> {
+    /// // The type of the argument has to be written.
+    /// let auth = JwtAuth::<serde_json::Value>::new(issuer)?
+    ///     .on_reject(|refused: &Rejection<'_>| Response::new(format!("refused: {}", refused.error().kind())));
+    /// # let _ = auth;
+    /// # Ok(())
+    /// # }
+    /// ```
     #[must_use]
     pub fn on_reject<R2>(self, maker: R2) -> JwtAuth<C, R2> {
         let Gate { verifier, extractor, challenges, optional, maker: _ } = self.gate;

@@ -2,6 +2,8 @@
 //!
 //! - Both are compared byte for byte: no case folding, no trailing slash, no URL parsing (CVE-2024-53861).
 
+use std::fmt;
+
 use crate::claims::{Audience, Member};
 use crate::error::AuthErrorKind;
 
@@ -36,6 +38,15 @@ pub(crate) enum AudienceRule {
     OneOf(Vec<Box<str>>),
     /// Whatever it says, or nothing.
     Any,
+}
+
+impl fmt::Display for AudienceRule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OneOf(accepted) => write!(f, "{accepted:?}"),
+            Self::Any => f.write_str("(any)"),
+        }
+    }
 }
 
 impl AudienceRule {

@@ -35,7 +35,7 @@ impl<'a> Rejection<'a> {
         Answer::from(self.error.kind()).status
     }
 
-    /// True when the request is gRPC: the body must then be empty.
+    /// True when the request is gRPC (a POST with its content type): the body must then be empty.
     pub fn is_grpc(&self) -> bool {
         grpc::answer_type(self.head).is_some()
     }
@@ -55,7 +55,9 @@ impl fmt::Debug for Rejection<'_> {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` makes no answers with the body `{B}`",
     note = "`EmptyBody` needs `{B}: Default`, `ProblemJson` also `{B}: From<Bytes>`; a closure takes `&Rejection<'_>` \
-            and returns `Response<{B}>`; `tower_http::map_response_body` can mend the body of a layer inside"
+            and returns `Response<{B}>`. Where a layer further in changes the body (tracing, limits), put `JwtAuth` \
+            further in than it, or in a `.layer` call of its own, or \
+            `MapResponseBodyLayer::new(axum::body::Body::new)` between them"
 )]
 pub trait MakeRejection<B> {
     /// The answer, as far as it is the maker's.

@@ -211,7 +211,7 @@ impl Trusted {
             format!("{}, trusted: {:?}", say(registered.iss.text()), self.name().unwrap_or("(any)"))
         });
         self.issuer.check(&registered.iss)?;
-        see.saw(Check::Audience, || say_audience(&registered.audience));
+        see.saw(Check::Audience, || format!("{}, expected: {}", say_audience(&registered.audience), self.audience));
         self.audience.check(&registered.audience)?;
         see.saw(Check::Time, || {
             let say = |time| match time {
@@ -225,6 +225,17 @@ impl Trusted {
         let times = Times::try_from(registered)?;
         self.time.check(times, now)?;
         Ok(times)
+    }
+
+    /// For the log: what a token should have had. It is configuration, and nothing of the token.
+    pub(super) fn with_what_was_expected(&self, kind: AuthErrorKind) -> AuthError {
+        let error = AuthError::new(kind);
+        let name = self.name().unwrap_or("(any)");
+        match kind {
+            AuthErrorKind::InvalidIssuer => error.with_detail(format!("expected {name:?}")),
+            AuthErrorKind::InvalidAudience => error.with_detail(format!("expected {} from {name:?}", self.audience)),
+            _ => error,
+        }
     }
 
     /// The rules for claims that need no type.

@@ -193,7 +193,9 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
     ) -> Result<Jwt<C>, AuthError> {
         see.saw(Check::Payload, || format!("{} bytes", token.payload.len()));
         let (registered, claims) = claims::parse::<C>(token.payload, &issuer.claims)?;
-        let times = issuer.check_identity_and_time(&registered, now, see)?;
+        let times = issuer
+            .check_identity_and_time(&registered, now, see)
+            .map_err(|kind| issuer.with_what_was_expected(kind))?;
         issuer.check_claims(&registered, see)?;
         let claims = claims.map_err(|error| {
             see.saw(Check::Claims, || error.to_string());

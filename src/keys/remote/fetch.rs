@@ -197,7 +197,8 @@ impl Document {
         }
         if keys.is_empty() {
             let reasons: Vec<_> = skipped.iter().take(5).map(SkippedKey::reason).collect();
-            return Err(Failure::new(format!("the set has no usable key ({})", reasons.join("; "))));
+            let why = if reasons.is_empty() { "it is empty".to_owned() } else { reasons.join("; ") };
+            return Err(Failure::new(format!("the set has no usable key ({why})")));
         }
         let set = KeySet::index(keys.iter().map(|(_, key)| Arc::clone(key)).collect(), skipped);
         Ok((Self { set, keys }, is_new))

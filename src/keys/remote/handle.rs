@@ -15,7 +15,7 @@ use super::schedule::Unknown;
 use super::status::KeyStatus;
 use crate::crypto;
 use crate::jose::AlgorithmSet;
-use crate::keys::{KeyError, KeyLookup, KeyQuery, KeySet, KeySource};
+use crate::keys::{KeyError, KeyLookup, KeyQuery, KeySet, KeySource, Keys};
 
 /// Keys of an identity provider, fetched over HTTP and kept fresh: a [`KeySource`].
 ///
@@ -24,7 +24,7 @@ use crate::keys::{KeyError, KeyLookup, KeyQuery, KeySet, KeySource};
 /// runtime of that use; it ends with the last handle.
 ///
 /// A request whose key is known is answered from memory. Without keys it waits for the first fetch, 5 seconds at
-/// most; a failure is a 503. See the [module](crate::keys) and the builder for every bound.
+/// most; a failure is a 503. Every bound is an option of [`RemoteJwksBuilder`], with its default and why.
 #[derive(Clone)]
 pub struct RemoteJwks(Arc<Inner>);
 
@@ -305,7 +305,7 @@ impl KeySource for RemoteJwks {
             let kid = query.kid().map(str::to_owned);
             return KeyLookup::pending(inner.look_again(kid));
         }
-        KeyLookup::ready(snapshot)
+        KeyLookup::ready(Keys::shared(snapshot))
     }
 
     fn algorithms(&self) -> Option<AlgorithmSet> {

@@ -17,7 +17,8 @@ pub(super) struct Trust {
 impl Trust {
     /// Judges a configured URL.
     pub(super) fn new(text: &str, allow_http: bool) -> Result<(Url, Self), ConfigError> {
-        let url = Url::parse(text).map_err(|error| ConfigError::new(format!("{text:?} is not a URL: {error}")))?;
+        let url = Url::parse(text)
+            .map_err(|error| ConfigError::new(format!("{text:?} is not a URL ({error}): it starts with https://")))?;
         let trust = Self { allow_http, is_loopback: is_loopback(&url) };
         trust.check(&url).map_err(|reason| ConfigError::new(format!("{text:?}: {reason}")))?;
         Ok((url, trust))
@@ -45,7 +46,10 @@ impl Trust {
         match url.scheme() {
             "https" => Ok(()),
             "http" if http_is_fine => Ok(()),
-            "http" => Err("keys come over https; http is for loopback, or by `danger_allow_http`".to_owned()),
+            "http" => {
+                Err("keys come over https; http is for loopback, or by `RemoteJwks::discover(…).danger_allow_http()`"
+                    .to_owned())
+            }
             _ => Err("keys come over https and nothing else".to_owned()),
         }
     }
