@@ -1,10 +1,14 @@
 //! Why is this token refused? The checks in the order in which they are made, and what each of them saw.
 //!
-//! For a person, with a file that holds a JWK set (the exit code is 1 when the token is refused):
+//! For a person, with a file that holds a JWK set, or with a secret (the exit code is 1 when the token is refused, and 2
+//! when it could not be judged):
 //!
 //! ```text
-//! cargo run --example explain -- --token TOKEN --jwks FILE
+//! cargo run --example explain -- --token TOKEN --jwks FILE --issuer NAME --audience NAME
+//! cargo run --example explain -- --token TOKEN --secret TEXT
 //! ```
+//!
+//! The token may be pasted with its `Bearer` in front.
 //!
 //! For a program, a JSON object a line on standard input, and one in answer on standard output:
 //!
@@ -163,13 +167,17 @@ async fn answer_lines() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn print_for_a_person(explanation: &Explanation) {
+fn print_for_a_person(explanation: &Explanation, notes: &[&str]) {
     let error = explanation.error();
     for check in explanation.checks() {
         let verdict = if check.ok() { "ok" } else { "FAILED" };
         // A token must not control the terminal.
         let saw = check.saw().replace(char::is_control, "\u{fffd}");
         println!("{verdict:<8}{:<11}{saw}", check.check().label());
+    }
+    // Right above the verdict, which they qualify.
+    for note in notes {
+        println!("{note}");
     }
     match error {
         Some(error) => println!("refused: {} ({error})", error.kind()),
@@ -179,35 +187,69 @@ fn print_for_a_person(explanation: &Explanation) {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let Some((token, file)) = options() else {
+    let Some(mut question) = options() else {
         answer_lines().await?;
         return Ok(ExitCode::SUCCESS);
     };
-    let jwks = std::fs::read_to_string(&file).map_err(|error| format!("{file}: {error}"))?;
-    let explanation = explain(Question { token, jwks: Some(jwks.into()), ..Question::default() }).await?;
-    print_for_a_person(&explanation);
+    let mut notes = Vec::new();
+    if let Some(token) = without_scheme(&question.token) {
+        question.token = token.to_owned();
+        notes.push("the `Bearer` in front of the token is left out");
+    }
+    notes.extend(not_checked(&question));
+    let explanation = explain(question).await.unwrap_or_else(|error| refuse(&error.to_string()));
+    print_for_a_person(&explanation, &notes);
     Ok(ExitCode::from(u8::from(!explanation.accepted())))
 }
 
-/// None, or both of `--token T` and `--jwks FILE`.
-fn options() -> Option<(String, String)> {
-    let (mut token, mut jwks) = (None, None);
-    let mut options = std::env::args().skip(1);
-    while let Some(option) = options.next() {
-        match option.as_str() {
-            "--token" => token = options.next(),
-            "--jwks" => jwks = options.next(),
-            _ => refuse(&option),
-        }
-    }
-    match (token, jwks) {
-        (Some(token), Some(jwks)) => Some((token, jwks)),
-        (None, None) if std::env::args().len() == 1 => None,
-        _ => refuse("an option or its value is missing"),
+/// The token of a pasted header, whose scheme is spelled in any case (RFC 9110 §11.1).
+fn without_scheme(pasted: &str) -> Option<&str> {
+    let (scheme, token) = pasted.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim_start_matches(' '))
+}
+
+fn not_checked(question: &Question) -> Option<&'static str> {
+    match (&question.issuer, &question.audience) {
+        (None, None) => Some("issuer and audience not checked (give --issuer, --audience)"),
+        (None, Some(_)) => Some("issuer not checked (give --issuer)"),
+        (Some(_), None) => Some("audience not checked (give --audience)"),
+        (Some(_), Some(_)) => None,
     }
 }
 
+/// The question that the options ask, or none without options.
+fn options() -> Option<Question> {
+    if std::env::args().len() <= 1 {
+        return None;
+    }
+    let (mut token, mut file, mut question) = (None, None, Question::default());
+    let mut options = std::env::args().skip(1);
+    while let Some(option) = options.next() {
+        let value = match option.as_str() {
+            "--token" => &mut token,
+            "--jwks" => &mut file,
+            "--secret" => &mut question.secret,
+            "--issuer" => &mut question.issuer,
+            "--audience" => &mut question.audience,
+            _ => refuse(&format!("{option}: {OPTIONS}")),
+        };
+        *value = Some(options.next().unwrap_or_else(|| refuse(&format!("{option} has no value: {OPTIONS}"))));
+    }
+    question.token = token.unwrap_or_else(|| refuse(&format!("the token is missing: {OPTIONS}")));
+    if file.is_some() == question.secret.is_some() {
+        refuse(&format!("give the keys as one of --jwks and --secret: {OPTIONS}"));
+    }
+    question.jwks = file.map(|file| match std::fs::read_to_string(&file) {
+        Ok(text) => text.into(),
+        Err(error) => refuse(&format!("{file}: {error}")),
+    });
+    Some(question)
+}
+
+const OPTIONS: &str = "the options are `--token TOKEN`, one of `--jwks FILE` and `--secret TEXT`, and, to check them, \
+                       `--issuer NAME` and `--audience NAME`; without any, standard input is read";
+
 fn refuse(what: &str) -> ! {
-    eprintln!("{what}: the options are `--token TOKEN --jwks FILE`; without any, standard input is read");
+    eprintln!("error: {what}");
     std::process::exit(2)
 }

@@ -244,7 +244,7 @@ fn the_source_of_ones_own_takes_new_keys_and_drops_old_ones() {
 
 #[test]
 fn a_wrong_option_is_said_and_ends_with_2() {
-    let cases: [(&str, &[&str]); 14] = [
+    let cases: [(&str, &[&str]); 18] = [
         ("quickstart", &["--prot", "1"]),
         ("quickstart", &["--port"]),
         ("quickstart", &["--port", "65536"]),
@@ -259,6 +259,10 @@ fn a_wrong_option_is_said_and_ends_with_2() {
         ("explain", &["--token", "a.b.c"]),
         ("explain", &["--jwks"]),
         ("explain", &["token"]),
+        ("explain", &["--secret", SECRET]),
+        ("explain", &["--token", "a.b.c", "--secret"]),
+        ("explain", &["--token", "a.b.c", "--secret", SECRET, "--jwks", "keys.json"]),
+        ("explain", &["--token", "a.b.c", "--secret", SECRET, "--issuer", ""]),
     ];
     for (example, arguments) in cases {
         let output = run(example, arguments);
@@ -588,5 +592,57 @@ fn a_person_reads_a_check_a_line() {
     assert_eq!(text.lines().filter(|line| line.starts_with("FAILED  time ")).count(), 1, "{text}");
     assert_eq!(text.lines().last(), Some("refused: expired (the token has expired)"));
     assert!(!String::from_utf8(hostile.stdout).expect("UTF-8").contains('\u{1b}'));
-    assert_eq!(run("explain", &["--token", "a.b.c", "--jwks", jwks]).status.code(), Some(1), "the file is gone");
+
+    let gone = run("explain", &["--token", "a.b.c", "--jwks", jwks]);
+    assert_eq!((gone.status.code(), &gone.stdout[..]), (Some(2), &b""[..]));
+    let text = String::from_utf8(gone.stderr).expect("UTF-8");
+    assert!(text.starts_with(&format!("error: {jwks}: ")) && !text.contains('"'), "{text}");
+}
+
+/// An HS256 token of `SECRET`, which is text; the keys of an `Authority` are not.
+fn signed_with_the_secret(claims: &Value) -> String {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+    use jsonwebtoken::{EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
+
+    let encoded = |json: Value| URL_SAFE_NO_PAD.encode(json.to_string());
+    let message = format!("{}.{}", encoded(json!({ "alg": "HS256" })), encoded(claims.clone()));
+    let key = EncodingKey::from_secret(SECRET.as_bytes());
+    // The provider is named, since with both backends there are two and no default.
+    let signer = (DEFAULT_PROVIDER.signer_factory)(&jsonwebtoken::Algorithm::HS256, &key).expect("HMAC");
+    let signature = signer.try_sign(message.as_bytes()).expect("HMAC");
+    format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
+}
+
+#[test]
+fn a_person_gives_a_secret_and_reads_what_was_not_checked() {
+    let token = signed_with_the_secret(&json!({ "iss": "joe", "aud": "orders", "exp": now() + 300 }));
+    let (both, issuer, audience) = (
+        "issuer and audience not checked (give --issuer, --audience)",
+        "issuer not checked (give --issuer)",
+        "audience not checked (give --audience)",
+    );
+    let left_out = "the `Bearer` in front of the token is left out";
+    let other = "refused: invalid_audience (";
+    // token, options, the lines after the checks (the last one by its beginning)
+    let cases: [(String, &[&str], &[&str]); 8] = [
+        (token.clone(), &[], &[both, "accepted"]),
+        (token.clone(), &["--audience", "orders"], &[issuer, "accepted"]),
+        (token.clone(), &["--issuer", "joe"], &[audience, "accepted"]),
+        (token.clone(), &["--issuer", "joe", "--audience", "orders"], &["accepted"]),
+        (token.clone(), &["--issuer", "joe", "--audience", "other"], &[other]),
+        (format!("Bearer {token}"), &["--issuer", "joe", "--audience", "orders"], &[left_out, "accepted"]),
+        (format!("bEARER  {token}"), &[], &[left_out, both, "accepted"]),
+        (format!("Basic {token}"), &[], &[both, "refused: malformed_token ("]),
+    ];
+    for (token, options, expected) in cases {
+        let output = run("explain", &[&["--token", &token, "--secret", SECRET], options].concat());
+        let is_accepted = expected.ends_with(&["accepted"]);
+        assert_eq!(output.status.code(), Some(i32::from(!is_accepted)), "{output:?}");
+        let text = String::from_utf8(output.stdout).expect("UTF-8");
+        let is_check = |line: &&str| line.starts_with("ok ") || line.starts_with("FAILED ");
+        let lines: Vec<_> = text.lines().skip_while(is_check).collect();
+        assert_eq!(lines.len(), expected.len(), "{text}");
+        assert!(lines.iter().zip(expected).all(|(line, beginning)| line.starts_with(beginning)), "{text}");
+    }
 }
