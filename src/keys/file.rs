@@ -99,9 +99,7 @@ impl Shared {
             *self.last_error.write().unwrap_or_else(PoisonError::into_inner) = outcome.err();
         }
     }
-}
 
-impl Shared {
     /// A parser of one's own that panics must not end the watch unnoticed.
     fn parse_safely(&self, content: &[u8]) -> Result<KeySet, String> {
         catch_unwind(AssertUnwindSafe(|| (self.parse)(content)))

@@ -3,12 +3,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::source::{KeyLookup, KeyQuery, KeySource};
 use super::{Key, Keys};
 use crate::error::ConfigError;
 use crate::jose::jwk::{self, NotUsed};
 use crate::jose::{Algorithm, AlgorithmSet};
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
 
 /// How many keys are tried for one token.
 const MAX_TRIED: usize = 4;
@@ -22,6 +25,8 @@ pub struct KeySet(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
+    /// No two sets of a process have the same; 0 for the empty one.
+    id: u64,
     /// In the order given, which is the order of trial.
     keys: Vec<Arc<Key>>,
     by_kid: HashMap<Box<str>, Vec<Arc<Key>>>,
@@ -187,7 +192,8 @@ impl KeySet {
             }
         }
         let algorithms = keys.iter().map(|key| key.algorithm()).collect();
-        Self(Arc::new(Inner { keys, by_kid, without_kid, algorithms, skipped }))
+        let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::new(Inner { id, keys, by_kid, without_kid, algorithms, skipped }))
     }
 
     /// How many keys there are.
@@ -210,9 +216,14 @@ impl KeySet {
         &self.0.skipped
     }
 
+    /// Tells this very set from others that are just alike.
+    pub(crate) fn id(&self) -> u64 {
+        self.0.id
+    }
+
     /// True when both are the very same set, not just alike.
     pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.id() == other.id()
     }
 
     pub(crate) fn find(&self, algorithm: Algorithm, kid: Option<&str>) -> Found<'_> {

@@ -83,9 +83,15 @@ pub(super) struct Search<'s> {
     mismatch: bool,
 }
 
+/// The key that verifies a token, and the set that it was found in.
+pub(super) struct Verified {
+    pub(super) key: Arc<Key>,
+    pub(super) set: u64,
+}
+
 pub(super) enum Step<'s> {
     /// The key that verifies, or the token is refused.
-    Done(Result<Arc<Key>, AuthError>),
+    Done(Result<Verified, AuthError>),
     /// The source needs time.
     Wait(PendingKeys<'s>),
 }
@@ -161,7 +167,7 @@ impl<'s> Search<'s> {
         token: &Unverified<'_>,
         answer: Result<Keys<'s>, KeyError>,
         see: &mut impl Observe,
-    ) -> Option<Result<Arc<Key>, AuthError>> {
+    ) -> Option<Result<Verified, AuthError>> {
         let keys = match answer {
             Ok(keys) => keys,
             Err(error) => return Some(Err(Self::failed(token, error, see))),
@@ -179,7 +185,7 @@ impl<'s> Search<'s> {
                     see.saw(Check::Signature, || format!("{} bytes", token.signature.len()));
                     for key in keys {
                         if key.verify(token.signed, token.signature) {
-                            return Some(Ok(Arc::clone(key)));
+                            return Some(Ok(Verified { key: Arc::clone(key), set: set.id() }));
                         }
                     }
                     self.mismatch = true;

@@ -4,12 +4,13 @@ use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
 
+use super::engine::Verified;
 use super::issuer::Trusted;
 use crate::claims::Registered;
 use crate::clock::UnixTime;
 use crate::jose::Algorithm;
 use crate::jose::header::Header;
-use crate::keys::Key;
+use crate::keys::{Key, KeySet};
 use crate::policy::Times;
 
 /// A verified token with its claims. Only a [`Verifier`](crate::Verifier) makes one, so to hold it is proof.
@@ -39,6 +40,8 @@ struct Facts {
     times: Times,
     verified_at: UnixTime,
     key: Arc<Key>,
+    /// The set that the key was found in.
+    set: u64,
     #[cfg(feature = "axum")]
     claims_type: fn() -> &'static str,
 }
@@ -47,7 +50,7 @@ struct Facts {
 pub(super) struct Proof<'p> {
     pub(super) issuer: &'p Arc<Trusted>,
     pub(super) header: &'p Header<'p>,
-    pub(super) key: Arc<Key>,
+    pub(super) verified: Verified,
     pub(super) times: Times,
     pub(super) now: UnixTime,
 }
@@ -100,7 +103,8 @@ impl<C: Send + Sync + 'static> Jwt<C> {
             scope,
             times: proof.times,
             verified_at: proof.now,
-            key: proof.key,
+            key: proof.verified.key,
+            set: proof.verified.set,
             #[cfg(feature = "axum")]
             claims_type: std::any::type_name::<C>,
         };
@@ -184,8 +188,9 @@ impl<C: ?Sized> Jwt<C> {
         &self.0.facts.issuer
     }
 
-    pub(super) fn key(&self) -> &Arc<Key> {
-        &self.0.facts.key
+    /// True while the key that verified this token is in the set. In the very set that it was found in, it is.
+    pub(super) fn stands_in(&self, set: &KeySet) -> bool {
+        set.id() == self.0.facts.set || set.holds(&self.0.facts.key)
     }
 
     pub(super) fn times(&self) -> Times {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::cache::{LONGEST, TokenCache, VerifierId};
-use super::engine::{Buffers, Fixed, Issuers, Search, Selected, Step, Unverified};
+use super::engine::{Buffers, Fixed, Issuers, Search, Selected, Step, Unverified, Verified};
 use super::explain::{Check, Explanation, Observe};
 use super::issuer::{Issuer, Trusted};
 use super::jwt::{Jwt, Proof};
@@ -15,7 +15,7 @@ use super::resolver::IssuerResolver;
 use crate::claims;
 use crate::clock::{Clock, UnixTime};
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
-use crate::keys::{Key, KeyQuery, Lookup};
+use crate::keys::{KeyQuery, Lookup};
 use crate::policy::IssuerRule;
 
 /// Verifies tokens of the issuers that it trusts, and makes [`Jwt`]s with claims of type `C`.
@@ -120,7 +120,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
             Err(kind) => return Some(Err(kind.into())),
         };
         match Search::new(issuer, algorithm, now).ask(unverified, &mut ()) {
-            Step::Done(Ok(key)) => Some(self.accept(unverified, issuer, key, now, &mut ())),
+            Step::Done(Ok(verified)) => Some(self.accept(unverified, issuer, verified, now, &mut ())),
             Step::Done(Err(error)) => Some(Err(error)),
             Step::Wait(_) => None,
         }
@@ -167,7 +167,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         let holds = is_recent
             && issuer.time.check(jwt.times(), now).is_ok()
             && self.0.issuers.still_trusts(issuer, now)
-            && matches!(issuer.keys.lookup(&query).0, Lookup::Ready(keys) if keys.set().holds(jwt.key()))
+            && matches!(issuer.keys.lookup(&query).0, Lookup::Ready(keys) if jwt.stands_in(keys.set()))
             && self.0.rules.iter().all(|rule| (rule.predicate)(&jwt));
         if !holds {
             cache.remove(*id, token);
@@ -187,7 +187,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         &self,
         token: &Unverified<'_>,
         issuer: &Arc<Trusted>,
-        key: Arc<Key>,
+        verified: Verified,
         now: UnixTime,
         see: &mut impl Observe,
     ) -> Result<Jwt<C>, AuthError> {
@@ -201,7 +201,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
             see.saw(Check::Claims, || error.to_string());
             AuthError::new(AuthErrorKind::ClaimsMismatch).with_detail(without_values(&error))
         })?;
-        let jwt = Jwt::new(Proof { issuer, header: &token.header, key, times, now }, &registered, claims);
+        let jwt = Jwt::new(Proof { issuer, header: &token.header, verified, times, now }, &registered, claims);
         match self.0.rules.iter().find(|rule| !(rule.predicate)(&jwt)) {
             Some(rule) => {
                 see.saw(Check::Claims, || "a rule of one's own refused".to_owned());
