@@ -23,6 +23,15 @@ use crate::keys::{KeyError, KeyLookup, KeyQuery, KeySet, KeySource, Keys};
 /// [`refresh`](Self::refresh). Nothing is fetched before the first use. The fetches run in a task on the tokio
 /// runtime of that use; it ends with the last handle.
 ///
+/// - A request whose key is known never waits for the network: keys are refreshed in the background before they grow
+///   old, and served on through an outage for an hour past their time to live; then 503, never 401.
+/// - An unknown `kid` makes the source look again, and the request waits for it: the first token of a rotation passes. A
+///   flood of forged ones costs two fetches in 30 seconds, and a rotation in its midst is seen within them. A `kid` that
+///   a fetch of the last 30 seconds lacked is refused with 401; while the provider fails or hangs, nobody can say, and
+///   it is a 503: forged tokens can then cause answers of 5xx, to themselves.
+/// - What comes back is bounded, and never followed elsewhere: no redirects, 512 KiB, 100 keys, https. Names are not
+///   resolved to see whether they lead to this machine. A failure never drops a key, a success replaces the whole set.
+///
 /// A request whose key is known is answered from memory. Without keys it waits for the first fetch, 5 seconds at
 /// most; a failure is a 503. Every bound is an option of [`RemoteJwksBuilder`], with its default and why.
 #[derive(Clone)]
