@@ -20,8 +20,7 @@ use crate::jose::{Algorithm, AlgorithmSet};
 /// a key that was added, or to give the same answer and have the token refused. It is not asked again where a key
 /// with the token's `kid` was there and the signature was bad.
 ///
-/// The [example `custom_keys`](https://github.com/tower-jwt-auth/tower-jwt-auth/blob/main/examples/custom_keys.rs)
-/// has a source of one's own in under 20 lines. A closure from [`KeyQuery`] to [`KeyLookup`] is a source as well.
+/// The example `custom_keys` has a source of one's own in under 20 lines. A closure from [`KeyQuery`] to [`KeyLookup`] is a source as well.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a source of keys",
     note = "use `KeySet::secret`, `KeySet::pem`, `KeySet::jwk_set` …, or implement `KeySource` (one method); a builder \
