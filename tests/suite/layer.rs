@@ -94,6 +94,7 @@ async fn a_refused_request_never_reaches_the_service() {
     assert_eq!(response.extensions().get::<AuthError>().map(AuthError::kind), Some(AuthErrorKind::MissingToken));
 }
 
+/// CVE-2021-21378: "missing" and "failed" are different.
 #[tokio::test]
 async fn with_optional_authentication_no_token_passes_and_a_bad_one_does_not() {
     let authority = Authority::new(Algorithm::ES256);

@@ -237,12 +237,15 @@ async fn trailing_bits_of_a_signature_do_not_make_a_second_token() {
     }
 }
 
-/// CVE-2015-9235, CVE-2016-10555, CVE-2022-29217, CVE-2024-33663: the public key, in any spelling, as an HMAC secret.
+/// CVE-2015-9235, CVE-2016-10555, CVE-2022-29217, CVE-2024-33663, CVE-2026-48526: the public key, in any spelling, as
+/// an HMAC secret.
 #[tokio::test]
 async fn a_token_hmaced_with_the_public_key_is_refused_and_the_key_makes_no_secret() {
     let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
     let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea user@host";
-    for document in [pem, &pem.replace('\n', ""), &pem.replace('\n', "\r\n"), ssh] {
+    let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
+    let set = format!(r#"{{"keys":[{jwk}]}}"#);
+    for document in [jwk, &set, pem, &pem.replace('\n', ""), &pem.replace('\n', "\r\n"), ssh] {
         assert!(KeySet::secret(Algorithm::HS256, document).is_err(), "{document}");
         assert!(Key::danger_weak_secret(Algorithm::HS256, document).is_err(), "{document}");
     }
@@ -258,6 +261,20 @@ async fn a_token_hmaced_with_the_public_key_is_refused_and_the_key_makes_no_secr
     let undecided = move |_: &KeyQuery<'_>| KeyLookup::ready(keys());
     let open = Issuer::new("https://issuer.test", undecided).audience("test-audience");
     assert_eq!(verdict(&verifier(open), &forged).await, Err(Kind::UnknownKey));
+}
+
+/// CVE-2017-15361: a modulus with the fingerprint of the broken generator (it is no product of two primes, which
+/// nobody looks at), and its neighbour without.
+#[test]
+fn cve_2017_15361_an_rsa_key_with_the_roca_fingerprint_is_refused() {
+    let common = "wEsOglnn41SONMC8ftsqB5btEeYeuB-JGHhrG2t-3k_GaPw2T-9W15pYChtX_PnL3Wy9xO0J5iq5jaBISiE5uLZb303EZSd6\
+        7wtXIwJNX8IIVNW8VZS-MkuUbWBEeTVOaDJzodnfHPO_A-IJvr7vLoDlRJpKfciG1ond5qGPzqXPNBS3_dtjtVgLmo4bsdEQ\
+        HU8kcGBRLtcOBVqJElJVCnviUi-WPAnFaZorIWba0veunNZPXy0nrG_7hxDomIUfYzn0YxLhMJuWG53HIbCnkpDX373jI4e5\
+        R-DDMLPI8IjBvJJ0D6SmITsXhi-16OLBfhcwdVgbxlrtgns8MSHxM";
+    let jwk = |end: &str| json!({"kty": "RSA", "n": format!("{common}{end}"), "e": "AQAB"}).to_string();
+    let error = KeySet::jwk(jwk("Q")).expect_err("the fingerprint").to_string();
+    assert!(error.contains("CVE-2017-15361"), "{error}");
+    assert!(KeySet::jwk(jwk("w")).is_ok(), "the neighbour");
 }
 
 /// HMAC-SHA256 by the reference implementation that the tests have at hand.
