@@ -13,6 +13,8 @@ use std::time::{Duration, SystemTime};
 pub struct UnixTime(i64);
 
 impl UnixTime {
+    pub(crate) const MIN: Self = Self(i64::MIN);
+
     /// From seconds since the Unix epoch.
     pub const fn from_secs(seconds: i64) -> Self {
         Self(seconds.saturating_mul(1000))

@@ -21,27 +21,29 @@ use super::registered::{ClaimNames, Registered};
 use crate::error::AuthErrorKind;
 use crate::jose::json::Names;
 
-/// The registered claims, and the user's claims or why they do not fit.
+/// Reads the registered claims into their place, and returns the user's claims or why they do not fit.
 pub(crate) fn parse<'p, C: DeserializeOwned>(
     payload: &'p [u8],
     names: &ClaimNames,
-) -> Result<(Registered<'p>, Result<C, serde_json::Error>), AuthErrorKind> {
+    registered: &mut Registered<'p>,
+) -> Result<Result<C, serde_json::Error>, AuthErrorKind> {
     let text = std::str::from_utf8(payload).map_err(|_| AuthErrorKind::MalformedPayload)?;
-    let mut notes = Notes { names, seen: Names::new(), claims: Registered::default(), is_complete: true, pending: 1 };
+    let mut notes = Notes { names, seen: Names::new(), claims: registered, is_complete: true, pending: 1 };
     let mut json = serde_json::Deserializer::from_str(text);
     let claims = C::deserialize(Claims { json: &mut json, notes: &mut notes });
     let claims = claims.and_then(|claims| json.end().map(|()| claims));
-    if claims.is_ok() && notes.is_complete && notes.pending == 0 {
-        return Ok((notes.claims, claims));
+    let is_complete = claims.is_ok() && notes.is_complete && notes.pending == 0;
+    if !is_complete {
+        *registered = Registered::parse(payload, names)?;
     }
-    Registered::parse(payload, names).map(|registered| (registered, claims))
+    Ok(claims)
 }
 
 /// What has been noted down so far.
 struct Notes<'n, 'de> {
     names: &'n ClaimNames,
     seen: Names<'de>,
-    claims: Registered<'de>,
+    claims: &'n mut Registered<'de>,
     is_complete: bool,
     /// Reads that are not done, the object itself being the first. One that failed is never done, even where the user's
     /// type goes on as if nothing were.
@@ -213,7 +215,7 @@ impl<'de> Notes<'_, 'de> {
             self.is_complete = false;
             return;
         };
-        let claims = &mut self.claims;
+        let claims = &mut *self.claims;
         match claim {
             Claim::Audience => claims.audience = note.into_audience(),
             Claim::AudienceAndClient => {

@@ -80,6 +80,18 @@ impl<const N: usize> Decoded<N> {
         Ok(())
     }
 
+    /// Takes bytes that are decoded already.
+    pub(super) fn fill(&mut self, bytes: &[u8]) {
+        self.len = bytes.len();
+        match self.stack.get_mut(..bytes.len()) {
+            Some(room) => {
+                self.heap = Vec::new();
+                room.copy_from_slice(bytes);
+            }
+            None => self.heap = bytes.to_vec(),
+        }
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         let room = if self.heap.is_empty() { &self.stack[..] } else { &self.heap[..] };
         &room[..self.len]
@@ -92,7 +104,7 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Encodes base64url without padding.
-#[cfg(feature = "testing")]
+#[cfg(any(test, feature = "testing"))]
 pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
@@ -142,5 +154,9 @@ mod tests {
         room.decode(b"Zm9vYmFyYmF6").expect("valid");
         room.decode(b"Zg").expect("valid");
         assert_eq!(room.bytes(), b"f");
+        for bytes in [&b"12345678"[..], b"123456789", b"", b"1"] {
+            room.fill(bytes);
+            assert_eq!(room.bytes(), bytes);
+        }
     }
 }

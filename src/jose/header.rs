@@ -45,6 +45,15 @@ impl<'h> Header<'h> {
         Ok(header)
     }
 
+    /// A header that was judged before.
+    pub(super) fn uncritical(
+        alg: Option<Cow<'h, str>>,
+        kid: Option<Cow<'h, str>>,
+        typ: Option<Cow<'h, str>>,
+    ) -> Self {
+        Self { alg, kid, typ, critical: false }
+    }
+
     /// What nearly every issuer sends: strings alone, without escapes and white space. `None` for anything else, which
     /// the JSON parser then judges.
     fn parse_plain(text: &'h str) -> Option<Self> {

@@ -9,5 +9,6 @@ pub(crate) mod der;
 pub(crate) mod header;
 pub(crate) mod json;
 pub(crate) mod jwk;
+pub(crate) mod recent;
 
 pub use algorithm::{Algorithm, AlgorithmSet};

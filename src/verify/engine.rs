@@ -16,6 +16,7 @@ use crate::error::{AuthError, AuthErrorKind};
 use crate::jose::Algorithm;
 use crate::jose::compact::{self, Decoded};
 use crate::jose::header::Header;
+use crate::jose::recent;
 use crate::keys::{Found, Key, KeyError, KeyQuery, KeySet, Keys};
 use crate::keys::{Lookup, PendingKeys};
 use crate::policy::{MAX_ISSUER, Times};
@@ -39,6 +40,8 @@ pub(super) struct Unverified<'t> {
     signature: &'t [u8],
     pub(super) payload: &'t [u8],
     pub(super) header: Header<'t>,
+    /// The segment of the header and its JSON, where they are not known yet.
+    new_header: Option<(&'t [u8], &'t [u8])>,
 }
 
 impl<'t> Unverified<'t> {
@@ -46,13 +49,29 @@ impl<'t> Unverified<'t> {
     pub(super) fn open(token: &'t str, room: &'t mut Buffers, see: &mut impl Observe) -> Result<Self, AuthErrorKind> {
         see.saw(Check::Envelope, || format!("{} bytes, {} segments", token.len(), token.split('.').count()));
         let compact = compact::split(token.as_bytes())?;
-        room.header.decode(compact.header)?;
+        let recalled = recent::recall(compact.header, &mut room.header);
+        if recalled.is_none() {
+            room.header.decode(compact.header)?;
+        }
         room.payload.decode(compact.payload)?;
         room.signature.decode(compact.signature)?;
         let room: &'t Buffers = room;
         see.saw(Check::Header, || String::from_utf8_lossy(room.header.bytes()).into_owned());
-        let header = Header::parse(room.header.bytes())?;
-        Ok(Self { signed: compact.signed, signature: room.signature.bytes(), payload: room.payload.bytes(), header })
+        let json = room.header.bytes();
+        let header = match &recalled {
+            Some(places) => places.header(json),
+            None => Header::parse(json)?,
+        };
+        let new_header = recalled.is_none().then_some((compact.header, json));
+        let (signature, payload) = (room.signature.bytes(), room.payload.bytes());
+        Ok(Self { signed: compact.signed, signature, payload, header, new_header })
+    }
+
+    /// The token has verified: its header may come again.
+    pub(super) fn remember_header(&self) {
+        if let Some((segment, json)) = self.new_header {
+            recent::remember(segment, json, &self.header);
+        }
     }
 
     /// `typ`, then `alg`, by the rules of the issuer.

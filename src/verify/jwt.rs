@@ -56,7 +56,7 @@ pub(super) struct Proof<'p> {
 }
 
 /// A part of the texts. A token of at most 16 KiB has no longer ones.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Span {
     start: u16,
     len: u16,
@@ -64,6 +64,8 @@ struct Span {
 
 impl Span {
     const ABSENT: Self = Self { start: u16::MAX, len: 0 };
+    /// The `kid` of the key that verified the token.
+    const OF_KEY: Self = Self { start: u16::MAX, len: 1 };
 
     fn append(texts: &mut String, text: Option<&str>) -> Self {
         let Some(text) = text else { return Self::ABSENT };
@@ -85,7 +87,10 @@ impl Span {
 impl<C: Send + Sync + 'static> Jwt<C> {
     pub(super) fn new(proof: Proof<'_>, registered: &Registered<'_>, claims: C) -> Self {
         let Proof { issuer, header, .. } = proof;
+        // The text of a `kid` is the key's own, unless a key without one has verified the token.
+        let key_kid = proof.verified.key.kid();
         let kid = header.kid.as_deref();
+        let (kid, of_key) = if kid.is_some() && kid == key_kid { (None, true) } else { (kid, false) };
         // The issuer's name is in its configuration; only where any is taken must the token's be kept.
         let iss = if issuer.name().is_none() { registered.iss.text() } else { None };
         let scope = registered.scopes.as_str();
@@ -99,7 +104,7 @@ impl<C: Send + Sync + 'static> Jwt<C> {
             sub,
             jti,
             client_id,
-            kid,
+            kid: if of_key { Span::OF_KEY } else { kid },
             scope,
             times: proof.times,
             verified_at: proof.now,
@@ -155,7 +160,8 @@ impl<C: ?Sized> Jwt<C> {
 
     /// The `kid` in the token's header (RFC 7515 §4.1.4).
     pub fn key_id(&self) -> Option<&str> {
-        self.text(self.0.facts.kid)
+        let facts = &self.0.facts;
+        if facts.kid == Span::OF_KEY { facts.key.kid() } else { self.text(facts.kid) }
     }
 
     /// The algorithm of the signature.
@@ -165,12 +171,12 @@ impl<C: ?Sized> Jwt<C> {
 
     /// `exp` (RFC 7519 §4.1.4); the leeway comes on top.
     pub fn expires_at(&self) -> Option<UnixTime> {
-        self.0.facts.times.exp
+        self.0.facts.times.exp()
     }
 
     /// `iat` (RFC 7519 §4.1.6).
     pub fn issued_at(&self) -> Option<UnixTime> {
-        self.0.facts.times.iat
+        self.0.facts.times.iat()
     }
 
     /// The scopes that the token grants: the names in `scope` and `scp`, or in

@@ -12,7 +12,7 @@ use super::explain::{Check, Explanation, Observe};
 use super::issuer::{Issuer, Trusted};
 use super::jwt::{Jwt, Proof};
 use super::resolver::IssuerResolver;
-use crate::claims;
+use crate::claims::{self, Registered};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
 use crate::keys::{KeyQuery, Lookup};
@@ -120,7 +120,10 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
             Err(kind) => return Some(Err(kind.into())),
         };
         match Search::new(issuer, algorithm, now).ask(unverified, &mut ()) {
-            Step::Done(Ok(verified)) => Some(self.accept(unverified, issuer, verified, now, &mut ())),
+            Step::Done(Ok(verified)) => {
+                unverified.remember_header();
+                Some(self.accept(unverified, issuer, verified, now, &mut ()))
+            }
             Step::Done(Err(error)) => Some(Err(error)),
             Step::Wait(_) => None,
         }
@@ -192,7 +195,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         see: &mut impl Observe,
     ) -> Result<Jwt<C>, AuthError> {
         see.saw(Check::Payload, || format!("{} bytes", token.payload.len()));
-        let (registered, claims) = claims::parse::<C>(token.payload, &issuer.claims)?;
+        let mut registered = Registered::default();
+        let claims = claims::parse::<C>(token.payload, &issuer.claims, &mut registered)?;
         let times = issuer
             .check_identity_and_time(&registered, now, see)
             .map_err(|kind| issuer.with_what_was_expected(kind))?;
