@@ -4,12 +4,12 @@
 //! - Exactly three segments: a JWE has five, and JSON serialization none (CVE-2022-39227, CVE-2023-52428).
 //! - base64url without padding, without foreign characters, without stray trailing bits (RFC 7515 §2).
 
+#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
+use URL_SAFE_NO_PAD as ENGINE;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use fast::ENGINE;
-#[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
-use URL_SAFE_NO_PAD as ENGINE;
 
 use crate::error::AuthErrorKind;
 

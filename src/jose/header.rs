@@ -46,11 +46,7 @@ impl<'h> Header<'h> {
     }
 
     /// A header that was judged before.
-    pub(super) fn uncritical(
-        alg: Option<Cow<'h, str>>,
-        kid: Option<Cow<'h, str>>,
-        typ: Option<Cow<'h, str>>,
-    ) -> Self {
+    pub(super) fn uncritical(alg: Option<Cow<'h, str>>, kid: Option<Cow<'h, str>>, typ: Option<Cow<'h, str>>) -> Self {
         Self { alg, kid, typ, critical: false }
     }
 

@@ -66,8 +66,8 @@ impl Places {
 
     /// The header, from the JSON that it was found in.
     pub(crate) fn header<'h>(&self, json: &'h [u8]) -> Header<'h> {
-        let [alg, kid, typ] = [self.alg, self.kid, self.typ]
-            .map(|place| place.and_then(|place| place.text(json)).map(Cow::Borrowed));
+        let [alg, kid, typ] =
+            [self.alg, self.kid, self.typ].map(|place| place.and_then(|place| place.text(json)).map(Cow::Borrowed));
         Header::uncritical(alg, kid, typ)
     }
 }

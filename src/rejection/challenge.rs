@@ -1,11 +1,12 @@
 //! `WWW-Authenticate` (RFC 9110 §11.6.1, RFC 6750 §3).
 
 use std::fmt::Write as _;
+use std::sync::OnceLock;
 
 use http::HeaderValue;
 
 use super::answer::Challenge;
-use crate::error::AuthError;
+use crate::error::{AuthError, AuthErrorKind};
 
 /// How a layer words its challenges.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(crate) struct Challenges {
     /// The scheme and the parameters that every challenge has.
     common: String,
     bare: HeaderValue,
+    /// Those with an error and nothing of one request, by kind: a flood of refusals writes each once.
+    written: Box<[OnceLock<HeaderValue>]>,
 }
 
 impl Challenges {
@@ -23,7 +26,7 @@ impl Challenges {
             quote(&mut common, realm);
         }
         let bare = value(&common);
-        Self { common, bare }
+        Self { common, bare, written: AuthErrorKind::ALL.iter().map(|_| OnceLock::new()).collect() }
     }
 
     /// The field value, or `None` where a challenge would mislead.
@@ -33,18 +36,22 @@ impl Challenges {
             Challenge::Bare => return Some(self.bare.clone()),
             Challenge::Error(code) => code,
         };
-        let mut text = self.common.clone();
-        text.push(if text.contains('=') { ',' } else { ' ' });
-        if text.ends_with(',') {
-            text.push(' ');
+        match error.scope() {
+            None => Some(self.written[error.kind() as usize].get_or_init(|| self.with_error(code, error)).clone()),
+            Some(_) => Some(self.with_error(code, error)),
         }
+    }
+
+    fn with_error(&self, code: &str, error: &AuthError) -> HeaderValue {
+        let mut text = self.common.clone();
+        text.push_str(if text.contains('=') { ", " } else { " " });
         // Writing to a `String` does not fail.
         let _ = write!(text, "error=\"{code}\", error_description=\"{}\"", error.kind().phrase());
         if let Some(scope) = error.scope() {
             text.push_str(", scope=");
             quote(&mut text, scope);
         }
-        Some(value(&text))
+        value(&text)
     }
 }
 
