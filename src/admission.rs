@@ -1,39 +1,55 @@
 //! What the layer leaves in a request's extensions for the guards and extractors behind it.
 
 use std::any::Any;
+use std::fmt;
 use std::sync::Arc;
 
-use http::Extensions;
+use http::request::Parts;
+use http::{Extensions, Response};
 
-use crate::rejection::Challenges;
+use crate::clock::Clock;
+use crate::error::AuthError;
+use crate::rejection::{Challenges, MakeRejection, respond};
+use crate::scheme::Scheme;
 use crate::verify::{AnyJwt, Jwt};
 
 /// The layer has let this request through. Of several layers, this is the innermost's word.
 #[derive(Clone)]
-pub(crate) struct Admission {
+pub struct Admission {
     /// `None` where authentication is optional and no token came.
     pub(crate) jwt: Option<AnyJwt>,
+    /// The scheme of the credential.
+    pub(crate) scheme: Scheme,
     /// How the layer words its challenges, so that those of guards agree with them.
     pub(crate) challenges: Arc<Challenges>,
+    /// The verifier's.
+    pub(crate) clock: Clock,
 }
 
 impl Admission {
-    pub(crate) fn insert<C: Send + Sync + 'static>(
-        extensions: &mut Extensions,
-        jwt: Jwt<C>,
-        challenges: &Arc<Challenges>,
-    ) {
-        extensions.insert(Self { jwt: Some(jwt.erase()), challenges: Arc::clone(challenges) });
+    pub(crate) fn insert<C: Send + Sync + 'static>(self, extensions: &mut Extensions, jwt: Jwt<C>) {
+        extensions.insert(Self { jwt: Some(jwt.erase()), ..self });
         extensions.insert(jwt);
     }
 
     /// No token came. One that a layer further out has verified is not this layer's, and must not pass for it.
-    pub(crate) fn insert_anonymous<C: Send + Sync + 'static>(
-        extensions: &mut Extensions,
-        challenges: &Arc<Challenges>,
-    ) {
+    pub(crate) fn insert_anonymous<C: Send + Sync + 'static>(self, extensions: &mut Extensions) {
         extensions.remove::<Jwt<C>>();
-        extensions.insert(Self { jwt: None, challenges: Arc::clone(challenges) });
+        extensions.insert(Self { jwt: None, ..self });
+    }
+}
+
+impl fmt::Debug for Admission {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admission").finish_non_exhaustive()
+    }
+}
+
+/// The refusal of a guard or an extractor, in the words of the layer in front.
+pub(crate) fn refuse<B>(maker: &impl MakeRejection<B>, error: AuthError, head: &Parts) -> Response<B> {
+    match head.extensions.get::<Admission>() {
+        Some(admission) => respond(maker, &admission.challenges, admission.scheme, error, head),
+        None => respond(maker, &Challenges::plain(), Scheme::Bearer, error, head),
     }
 }
 

@@ -5,10 +5,10 @@ use axum_core::response::{IntoResponse, Response};
 use http::StatusCode;
 use http::request::Parts;
 
-use crate::admission::Admission;
+use crate::admission::{Admission, refuse};
 use crate::error::{AuthError, AuthErrorKind};
 use crate::events;
-use crate::rejection::{Challenges, EmptyBody, respond};
+use crate::rejection::EmptyBody;
 use crate::verify::Jwt;
 
 /// The verified token, put there by [`JwtAuth`](crate::JwtAuth).
@@ -54,11 +54,7 @@ pub struct MissingJwt {
 
 impl MissingJwt {
     fn new(error: AuthError, head: &Parts) -> Self {
-        let response = match head.extensions.get::<Admission>() {
-            Some(admission) => respond(&EmptyBody, &admission.challenges, error, head),
-            None => respond(&EmptyBody, &Challenges::new(None), error, head),
-        };
-        Self { response: Box::new(response) }
+        Self { response: Box::new(refuse(&EmptyBody, error, head)) }
     }
 
     /// 401, or 500 where the layer is not there.
@@ -77,6 +73,6 @@ impl IntoResponse for MissingJwt {
 impl IntoResponse for AuthError {
     fn into_response(self) -> Response {
         let (head, ()) = http::Request::new(()).into_parts();
-        respond(&EmptyBody, &Challenges::new(None), self, &head)
+        refuse(&EmptyBody, self, &head)
     }
 }

@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderValue;
+
 /// Why a request was refused, or could not be judged.
 ///
 /// Small and cheap to clone. [`kind`](Self::kind) is for code, [`Display`](fmt::Display) for people; neither
@@ -31,6 +33,9 @@ pub struct AuthError {
 struct More {
     detail: Option<String>,
     scope: Option<String>,
+    /// More parameters of the challenge, written out.
+    params: Option<Arc<str>>,
+    dpop_nonce: Option<HeaderValue>,
     retry_after: Option<Duration>,
     source: Option<Arc<dyn Error + Send + Sync>>,
 }
@@ -93,7 +98,7 @@ kinds! {
     InvalidAudience = "invalid_audience", "the token is for another audience";
     /// A time that must be there is missing.
     MissingTime = "missing_time", "the token lacks a time that is required";
-    /// `exp`, `nbf`, `iat` or `auth_time` is not a finite number (RFC 7519 §2).
+    /// `exp`, `nbf` or `iat` is not a finite number (RFC 7519 §2).
     MalformedTime = "malformed_time", "a time in the token is not a number";
     /// `exp` has passed (RFC 7519 §4.1.4).
     Expired = "expired", "the token has expired";
@@ -113,12 +118,22 @@ kinds! {
     ClaimRefused = "claim_refused", "the token's claims were refused";
     /// The payload does not deserialize into the claims type.
     ClaimsMismatch = "claims_mismatch", "the token's claims have an unexpected form";
+    /// The user authenticated too long ago, or not strongly enough (RFC 9470 §3).
+    InsufficientUserAuthentication = "insufficient_user_authentication", "a more recent or stronger authentication is required";
+    /// A cookie came with a request that another site may have caused.
+    CrossSite = "cross_site", "the request may come from another site";
+    /// The DPoP proof is missing or wrong (RFC 9449 §4.3).
+    InvalidDpopProof = "invalid_dpop_proof", "the DPoP proof is invalid";
+    /// The DPoP proof must hold a nonce of this server (RFC 9449 §9).
+    UseDpopNonce = "use_dpop_nonce", "the DPoP proof must hold the nonce of this answer";
     /// The token is genuine and lacks a scope (RFC 6750 §3.1).
     InsufficientScope = "insufficient_scope", "the token lacks a scope that is required";
     /// The token is genuine and a rule of one's own forbids the request.
     Forbidden = "forbidden", "the request is not allowed";
     /// No usable keys are at hand. Our fault or the provider's, not the client's: answered 503.
     KeysUnavailable = "keys_unavailable", "the keys to verify tokens are not available";
+    /// Whether a DPoP proof is a replay cannot be said. Our fault, not the client's: answered 503.
+    ReplayStateUnavailable = "replay_state_unavailable", "the record of used proofs is not available";
     /// A guard or extractor without the layer in front, or with other claims. Our fault: answered 500.
     Misconfigured = "misconfigured", "authentication is not set up for this request";
 }
@@ -126,7 +141,7 @@ kinds! {
 impl AuthErrorKind {
     /// True where the token is not to blame: the answer is a 5xx, and the client should keep its token.
     pub fn is_our_fault(self) -> bool {
-        matches!(self, Self::KeysUnavailable | Self::Misconfigured)
+        matches!(self, Self::KeysUnavailable | Self::ReplayStateUnavailable | Self::Misconfigured)
     }
 }
 
@@ -157,7 +172,16 @@ impl AuthError {
         self.more.as_ref()?.scope.as_deref()
     }
 
-    /// How long the client should wait before it tries again: with [`AuthErrorKind::KeysUnavailable`].
+    pub(crate) fn params(&self) -> Option<&str> {
+        self.more.as_ref()?.params.as_deref()
+    }
+
+    pub(crate) fn dpop_nonce(&self) -> Option<&HeaderValue> {
+        self.more.as_ref()?.dpop_nonce.as_ref()
+    }
+
+    /// How long the client should wait before it tries again: with [`AuthErrorKind::KeysUnavailable`] and
+    /// [`AuthErrorKind::ReplayStateUnavailable`].
     pub fn retry_after(&self) -> Option<Duration> {
         self.more.as_ref()?.retry_after
     }
@@ -176,6 +200,14 @@ impl AuthError {
 
     pub(crate) fn with_scope(self, scope: &str) -> Self {
         self.with(|more| more.scope = Some(scope.to_owned()))
+    }
+
+    pub(crate) fn with_params(self, params: &Arc<str>) -> Self {
+        self.with(|more| more.params = Some(Arc::clone(params)))
+    }
+
+    pub(crate) fn with_dpop_nonce(self, nonce: HeaderValue) -> Self {
+        self.with(|more| more.dpop_nonce = Some(nonce))
     }
 
     pub(crate) fn with_retry_after(self, retry_after: Duration) -> Self {

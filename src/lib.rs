@@ -74,6 +74,7 @@ mod admission;
 pub mod authorize;
 #[cfg(feature = "axum")]
 mod axum;
+pub mod binding;
 mod claims;
 pub mod clock;
 mod crypto;
@@ -85,6 +86,7 @@ pub mod keys;
 pub mod layer;
 mod policy;
 pub mod rejection;
+mod scheme;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod verify;

@@ -17,6 +17,10 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run());
 //! ```
 
+mod dpop;
+
+pub use dpop::{DpopClient, ProofBuilder};
+
 use std::fmt;
 
 use serde::Serialize;

@@ -1,35 +1,26 @@
-//! A guard by scope.
+//! A guard by scope (RFC 6750 §3.1).
 
-use std::fmt;
-use std::sync::Arc;
-use std::task::{Context, Poll};
+use http::Extensions;
 
-use http::{Request, Response};
-use tower_layer::Layer;
-use tower_service::Service;
-
-use super::GuardFuture;
+use super::guard::{Guard, Rule};
 use crate::admission::Admission;
 use crate::claims::is_scope;
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
-use crate::events;
-use crate::rejection::{Challenges, EmptyBody, MakeRejection, respond};
+use crate::rejection::EmptyBody;
+use crate::verify::AnyJwt;
 
-/// A layer that lets a request through when its token grants every scope named.
+/// A [`Guard`] that lets a request through when its token grants the scopes named.
 ///
-/// With several `JwtAuth` in front, it asks for the scopes of the innermost, the one nearest to it. Do not let a handler
-/// act on the claims of another.
-///
-/// It belongs behind [`JwtAuth`](crate::JwtAuth). In axum the last `.layer` is the first to run:
-/// `.route_layer(RequireScopes::all(["orders:read"]))` comes before `.layer(JwtAuth…)`. In a `ServiceBuilder` and in
-/// tonic the first is the first: `JwtAuth` comes before the guard.
-///
-/// Refusals: 403 `insufficient_scope` naming every scope needed; 401 where authentication is optional and no token
-/// came; 500, and an error in the log, where no `JwtAuth` is in front.
-#[derive(Debug)]
-pub struct RequireScopes<R = EmptyBody> {
-    needed: Arc<str>,
-    maker: Arc<R>,
+/// Refused with 403 `insufficient_scope`, whose challenge names every scope needed, or, of
+/// [`any`](RequireScopes::any), every one of which one would do.
+pub type RequireScopes<R = EmptyBody> = Guard<ScopeRule, R>;
+
+/// The rule of [`RequireScopes`].
+#[derive(Clone, Debug)]
+pub struct ScopeRule {
+    /// Separated by spaces.
+    scopes: Box<str>,
+    is_one_enough: bool,
 }
 
 impl RequireScopes {
@@ -39,10 +30,16 @@ impl RequireScopes {
     /// When a name is no `scope-token` (RFC 6749 §3.3) or there is none. For names from a configuration, and for
     /// `String`s, see [`try_all`](Self::try_all).
     pub fn all<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Self {
-        match Self::try_all(scopes) {
-            Ok(guard) => guard,
-            Err(error) => panic!("{error}"),
-        }
+        Self::try_all(scopes).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// At least one of these scopes.
+    ///
+    /// # Panics
+    /// When a name is no `scope-token` (RFC 6749 §3.3) or there is none. For names from a configuration, and for
+    /// `String`s, see [`try_any`](Self::try_any).
+    pub fn any<'a>(scopes: impl IntoIterator<Item = &'a str>) -> Self {
+        Self::try_any(scopes).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Every one of these scopes.
@@ -50,7 +47,21 @@ impl RequireScopes {
     /// # Errors
     /// When a name is no `scope-token` (RFC 6749 §3.3), or there is none.
     pub fn try_all<S: AsRef<str>>(scopes: impl IntoIterator<Item = S>) -> Result<Self, ConfigError> {
-        let mut needed = String::new();
+        ScopeRule::new(scopes, false).map(Self::by)
+    }
+
+    /// At least one of these scopes.
+    ///
+    /// # Errors
+    /// When a name is no `scope-token` (RFC 6749 §3.3), or there is none.
+    pub fn try_any<S: AsRef<str>>(scopes: impl IntoIterator<Item = S>) -> Result<Self, ConfigError> {
+        ScopeRule::new(scopes, true).map(Self::by)
+    }
+}
+
+impl ScopeRule {
+    fn new<S: AsRef<str>>(scopes: impl IntoIterator<Item = S>, is_one_enough: bool) -> Result<Self, ConfigError> {
+        let mut all = String::new();
         for scope in scopes {
             let scope = scope.as_ref();
             if !is_scope(scope) {
@@ -58,95 +69,28 @@ impl RequireScopes {
                     "{scope:?} is no scope: visible ASCII without space, quote and backslash"
                 )));
             }
-            if !needed.is_empty() {
-                needed.push(' ');
+            if !all.is_empty() {
+                all.push(' ');
             }
-            needed.push_str(scope);
+            all.push_str(scope);
         }
-        if needed.is_empty() {
+        if all.is_empty() {
             return Err(ConfigError::new("a guard needs at least one scope"));
         }
-        Ok(Self { needed: needed.into(), maker: Arc::new(EmptyBody) })
+        Ok(Self { scopes: all.into(), is_one_enough })
     }
 }
 
-impl<R> RequireScopes<R> {
-    /// Another body for refusals.
-    #[must_use]
-    pub fn on_reject<R2>(self, maker: R2) -> RequireScopes<R2> {
-        RequireScopes { needed: self.needed, maker: Arc::new(maker) }
-    }
+impl Rule for ScopeRule {
+    const NAME: &'static str = "RequireScopes";
 
-    fn judge<Q>(&self, request: &Request<Q>) -> Result<(), AuthError> {
-        let Some(admission) = request.extensions().get::<Admission>() else {
-            events::misplaced("RequireScopes", "any claims", None);
-            return Err(AuthErrorKind::Misconfigured.into());
-        };
-        let Some(jwt) = &admission.jwt else { return Err(AuthErrorKind::MissingToken.into()) };
-        if self.needed.split(' ').all(|scope| jwt.has_scope(scope)) {
-            Ok(())
+    fn judge(&self, _: &Admission, jwt: &AnyJwt, _: &Extensions) -> Result<(), AuthError> {
+        let mut scopes = self.scopes.split(' ');
+        let passes = if self.is_one_enough {
+            scopes.any(|scope| jwt.has_scope(scope))
         } else {
-            Err(AuthError::new(AuthErrorKind::InsufficientScope).with_scope(&self.needed))
-        }
-    }
-}
-
-impl<R> Clone for RequireScopes<R> {
-    fn clone(&self) -> Self {
-        Self { needed: Arc::clone(&self.needed), maker: Arc::clone(&self.maker) }
-    }
-}
-
-impl<S, R> Layer<S> for RequireScopes<R> {
-    type Service = RequireScopesService<S, R>;
-
-    fn layer(&self, inner: S) -> Self::Service {
-        RequireScopesService { inner, guard: self.clone() }
-    }
-}
-
-/// What [`RequireScopes`] makes of a service.
-pub struct RequireScopesService<S, R = EmptyBody> {
-    inner: S,
-    guard: RequireScopes<R>,
-}
-
-impl<S, R, Q, B> Service<Request<Q>> for RequireScopesService<S, R>
-where
-    S: Service<Request<Q>, Response = Response<B>>,
-    R: MakeRejection<B>,
-{
-    type Response = S::Response;
-    type Error = S::Error;
-    type Future = GuardFuture<S::Future, B>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
-    }
-
-    fn call(&mut self, request: Request<Q>) -> Self::Future {
-        match self.guard.judge(&request) {
-            Ok(()) => GuardFuture::inner(self.inner.call(request)),
-            Err(error) => {
-                let (head, _) = request.into_parts();
-                let response = match head.extensions.get::<Admission>() {
-                    Some(admission) => respond(&*self.guard.maker, &admission.challenges, error, &head),
-                    None => respond(&*self.guard.maker, &Challenges::new(None), error, &head),
-                };
-                GuardFuture::refused(response)
-            }
-        }
-    }
-}
-
-impl<S: Clone, R> Clone for RequireScopesService<S, R> {
-    fn clone(&self) -> Self {
-        Self { inner: self.inner.clone(), guard: self.guard.clone() }
-    }
-}
-
-impl<S: fmt::Debug, R> fmt::Debug for RequireScopesService<S, R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequireScopesService").field("inner", &self.inner).finish_non_exhaustive()
+            scopes.all(|scope| jwt.has_scope(scope))
+        };
+        if passes { Ok(()) } else { Err(AuthError::new(AuthErrorKind::InsufficientScope).with_scope(&self.scopes)) }
     }
 }

@@ -37,7 +37,14 @@ pub(crate) enum Member<'p> {
     Wrong,
 }
 
-impl Member<'_> {
+impl<'p> Member<'p> {
+    fn into_text(self) -> Option<Cow<'p, str>> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Absent | Self::Wrong => None,
+        }
+    }
+
     pub(crate) fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -75,13 +82,20 @@ pub(crate) enum Audience<'p> {
     Wrong,
 }
 
-/// What `cnf` binds the token to (RFC 7800).
+/// What `cnf` binds the token to (RFC 7800 §3.1).
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(crate) enum Confirmation {
+pub(crate) enum Confirmation<'p> {
     #[default]
     Absent,
-    /// There, whatever its form.
-    Present,
+    /// At least one of these; what else is there is ignored.
+    Thumbprints {
+        /// Of a DPoP key (RFC 9449 §6.1).
+        jkt: Option<Cow<'p, str>>,
+        /// Of a client certificate (RFC 8705 §3.1).
+        x5t_s256: Option<Cow<'p, str>>,
+    },
+    /// Nothing that can be checked here.
+    Unknown,
 }
 
 /// The claims that the rules look at.
@@ -95,8 +109,11 @@ pub(crate) struct Registered<'p> {
     pub(crate) exp: Time,
     pub(crate) nbf: Time,
     pub(crate) iat: Time,
+    /// RFC 9470 §6.1, with the next.
+    pub(crate) acr: Member<'p>,
+    pub(crate) auth_time: Time,
     pub(crate) scopes: Scopes<'p>,
-    pub(crate) cnf: Confirmation,
+    pub(crate) cnf: Confirmation<'p>,
     /// A logout or security event token has `events` (RFC 8417 §2.2).
     pub(crate) is_event: bool,
     /// A bit for each name in [`ClaimNames::required`].
@@ -110,12 +127,6 @@ impl<'p> Registered<'p> {
         let registered = RegisteredSeed(names).deserialize(&mut json);
         let end = json.end();
         registered.and_then(|registered| end.map(|()| registered)).map_err(|_| AuthErrorKind::MalformedPayload)
-    }
-}
-
-impl Registered<'_> {
-    pub(super) fn note_confirmation(&mut self) {
-        self.cnf = Confirmation::Present;
     }
 }
 
@@ -168,10 +179,9 @@ impl<'de> Visitor<'de> for RegisteredSeed<'_> {
                 "exp" => claims.exp = map.next_value()?,
                 "nbf" => claims.nbf = map.next_value()?,
                 "iat" => claims.iat = map.next_value()?,
-                "cnf" => {
-                    map.next_value::<IgnoredAny>()?;
-                    claims.note_confirmation();
-                }
+                "acr" => claims.acr = map.next_value()?,
+                "auth_time" => claims.auth_time = map.next_value()?,
+                "cnf" => claims.cnf = map.next_value()?,
                 other => {
                     claims.is_event |= other == "events";
                     if self.0.scopes.contains(&name) {
@@ -266,6 +276,59 @@ impl<'de> Deserialize<'de> for Audience<'de> {
             }
         }
         deserializer.deserialize_any(AudienceVisitor)
+    }
+}
+
+impl<'de> Deserialize<'de> for Confirmation<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct ConfirmationVisitor;
+        impl<'de> Visitor<'de> for ConfirmationVisitor {
+            type Value = Confirmation<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("any value")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+                let (mut jkt, mut x5t_s256) = (Member::Absent, Member::Absent);
+                let mut seen = Names::new();
+                while let Some(Text(name)) = map.next_key()? {
+                    seen.insert(name.clone())?;
+                    match &*name {
+                        "jkt" => jkt = map.next_value()?,
+                        "x5t#S256" => x5t_s256 = map.next_value()?,
+                        _ => drop(map.next_value::<IgnoredAny>()?),
+                    }
+                }
+                Ok(match (jkt, x5t_s256) {
+                    (Member::Wrong, _) | (_, Member::Wrong) | (Member::Absent, Member::Absent) => Confirmation::Unknown,
+                    (jkt, x5t_s256) => {
+                        Confirmation::Thumbprints { jkt: jkt.into_text(), x5t_s256: x5t_s256.into_text() }
+                    }
+                })
+            }
+            fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+                while seq.next_element::<IgnoredAny>()?.is_some() {}
+                Ok(Confirmation::Unknown)
+            }
+            fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+                Ok(Confirmation::Unknown)
+            }
+            fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+                Ok(Confirmation::Unknown)
+            }
+            fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+                Ok(Confirmation::Unknown)
+            }
+            fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+                Ok(Confirmation::Unknown)
+            }
+            fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+                Ok(Confirmation::Unknown)
+            }
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Confirmation::Unknown)
+            }
+        }
+        deserializer.deserialize_any(ConfirmationVisitor)
     }
 }
 
@@ -404,6 +467,36 @@ mod tests {
         for (payload, expected) in cases {
             assert_eq!(parse(payload).map(|claims| claims.scopes.as_str().to_owned()), Ok(expected.to_owned()));
         }
+    }
+
+    #[test]
+    fn a_confirmation_holds_thumbprints_or_nothing_that_can_be_checked() {
+        let bound = |jkt: Option<&'static str>, x5t_s256: Option<&'static str>| Confirmation::Thumbprints {
+            jkt: jkt.map(Cow::from),
+            x5t_s256: x5t_s256.map(Cow::from),
+        };
+        let cases = [
+            (r#"{"jkt":"a"}"#, bound(Some("a"), None)),
+            (r#"{"x5t#S256":"b"}"#, bound(None, Some("b"))),
+            (r#"{"jkt":"a","x5t#S256":"b","jwk":{"jkt":"c"}}"#, bound(Some("a"), Some("b"))),
+            (r#"{"jk\u0074":"a"}"#, bound(Some("a"), None)),
+            (r#"{"jkt":"a","x5t#S256":7}"#, Confirmation::Unknown),
+            (r#"{"jkt":null}"#, Confirmation::Unknown),
+            (r#"{"jwk":{"kty":"EC"}}"#, Confirmation::Unknown),
+            ("{}", Confirmation::Unknown),
+            ("null", Confirmation::Unknown),
+            ("\"jkt\"", Confirmation::Unknown),
+            ("[{\"jkt\":\"a\"}]", Confirmation::Unknown),
+            ("7", Confirmation::Unknown),
+            ("1.5", Confirmation::Unknown),
+            ("true", Confirmation::Unknown),
+        ];
+        for (text, expected) in cases {
+            let payload = format!(r#"{{"cnf":{text}}}"#);
+            assert_eq!(parse(&payload).map(|claims| claims.cnf), Ok(expected), "{text}");
+        }
+        assert_eq!(parse("{}").map(|claims| claims.cnf), Ok(Confirmation::Absent));
+        assert!(parse(r#"{"cnf":{"jkt":"a","jkt":"b"}}"#).is_err());
     }
 
     #[test]

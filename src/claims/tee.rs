@@ -2,8 +2,8 @@
 //!
 //! - The user's `Deserialize` drives serde_json as ever; what it is handed on the way is noted down. Every hint and
 //!   every visit is passed on as it is, so that the user's type sees exactly what it would see alone.
-//! - Where the notes would be incomplete (an object or an enum in a registered claim, a raw value, keys that are not
-//!   read as strings), the plain reader goes over the payload once more. It also has the last word where the user's
+//! - Where the notes would be incomplete (`cnf`, an object or an enum in a registered claim, a raw value, keys that are
+//!   not read as strings), the plain reader goes over the payload once more. It also has the last word where the user's
 //!   type fails: an expired token is told so, whatever the form of its claims.
 
 mod noting;
@@ -134,6 +134,8 @@ enum Named {
     Exp,
     Nbf,
     Iat,
+    Acr,
+    AuthTime,
 }
 
 struct ClaimsMap<'c, 'n, 'de, A> {
@@ -196,8 +198,10 @@ impl<'de> Notes<'_, 'de> {
             "exp" => Named::Exp,
             "nbf" => Named::Nbf,
             "iat" => Named::Iat,
+            "acr" => Named::Acr,
+            "auth_time" => Named::AuthTime,
             "cnf" => {
-                self.claims.note_confirmation();
+                self.is_complete = false;
                 return Claim::Other;
             }
             other => {
@@ -233,6 +237,8 @@ impl<'de> Notes<'_, 'de> {
                     Named::Exp => claims.exp = scalar.into(),
                     Named::Nbf => claims.nbf = scalar.into(),
                     Named::Iat => claims.iat = scalar.into(),
+                    Named::Acr => claims.acr = scalar.into(),
+                    Named::AuthTime => claims.auth_time = scalar.into(),
                 }
             }
             Claim::Other => {}

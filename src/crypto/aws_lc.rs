@@ -1,7 +1,7 @@
 //! The backend on aws-lc-rs: keys are parsed once and kept.
 
-use aws_lc_rs::hmac;
 use aws_lc_rs::signature::{self, ParsedPublicKey, RsaParameters, RsaPublicKeyComponents, VerificationAlgorithm};
+use aws_lc_rs::{digest, hmac, rand};
 
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
@@ -41,6 +41,20 @@ impl Prepared {
             Self::Public(key) => key.verify_sig(message, signature).is_ok(),
         }
     }
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> Option<[u8; 32]> {
+    digest::digest(&digest::SHA256, bytes).as_ref().try_into().ok()
+}
+
+pub(super) fn random_secret() -> Option<[u8; 32]> {
+    let mut secret = [0; 32];
+    rand::fill(&mut secret).ok()?;
+    Some(secret)
+}
+
+pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> Option<[u8; 32]> {
+    hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, secret), message).as_ref().try_into().ok()
 }
 
 pub(super) fn supports(_: Algorithm) -> bool {

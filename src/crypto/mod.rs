@@ -28,6 +28,8 @@ mod weak;
 pub(crate) use signing::SigningKey;
 pub(crate) use weak::check_secret;
 
+use zeroize::Zeroizing;
+
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
 use crate::jose::jwk::Material;
@@ -66,6 +68,21 @@ impl VerifyingKey {
         }
         self.prepared.verify(message, signature)
     }
+}
+
+/// The SHA-256 of some bytes; `None` without a backend.
+pub(crate) fn sha256(bytes: &[u8]) -> Option<[u8; 32]> {
+    backend::sha256(bytes)
+}
+
+/// A secret of 32 random bytes; `None` without a backend.
+pub(crate) fn random_secret() -> Option<Zeroizing<[u8; 32]>> {
+    backend::random_secret().map(Zeroizing::new)
+}
+
+/// HMAC with SHA-256 (RFC 2104); `None` without a backend.
+pub(crate) fn hmac_sha256(secret: &[u8], message: &[u8]) -> Option<[u8; 32]> {
+    backend::hmac_sha256(secret, message)
 }
 
 /// Whether this build can verify `algorithm` at all.

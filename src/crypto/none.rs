@@ -16,6 +16,18 @@ impl Prepared {
     }
 }
 
+pub(super) fn sha256(_: &[u8]) -> Option<[u8; 32]> {
+    None
+}
+
+pub(super) fn random_secret() -> Option<[u8; 32]> {
+    None
+}
+
+pub(super) fn hmac_sha256(_: &[u8], _: &[u8]) -> Option<[u8; 32]> {
+    None
+}
+
 pub(super) fn supports(_: Algorithm) -> bool {
     false
 }

@@ -3,8 +3,10 @@
 //! - Its verifiers are neither `Send` nor `Sync`, so one is made for each signature.
 //! - Its provider is named here, and never the process-wide one, which panics where it is ambiguous.
 
-use jsonwebtoken::DecodingKey;
 use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
+use jsonwebtoken::{DecodingKey, EncodingKey};
+
+use rsa::rand_core::RngCore as _;
 
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
@@ -47,6 +49,24 @@ impl Prepared {
         (DEFAULT_PROVIDER.verifier_factory)(&self.algorithm, &self.key)
             .is_ok_and(|verifier| verifier.verify(message, &signature.to_vec()).is_ok())
     }
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "without a backend there is no hash")]
+pub(super) fn sha256(bytes: &[u8]) -> Option<[u8; 32]> {
+    use sha2::Digest as _;
+    Some(sha2::Sha256::digest(bytes).into())
+}
+
+pub(super) fn random_secret() -> Option<[u8; 32]> {
+    let mut secret = [0; 32];
+    rsa::rand_core::OsRng.try_fill_bytes(&mut secret).ok()?;
+    Some(secret)
+}
+
+pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> Option<[u8; 32]> {
+    let key = EncodingKey::from_secret(secret);
+    let signer = (DEFAULT_PROVIDER.signer_factory)(&jsonwebtoken::Algorithm::HS256, &key).ok()?;
+    signer.try_sign(message).ok()?.try_into().ok()
 }
 
 pub(super) fn supports(algorithm: Algorithm) -> bool {

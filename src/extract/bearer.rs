@@ -3,13 +3,14 @@
 use http::header::AUTHORIZATION;
 use http::request::Parts;
 
-use super::{Credential, ExtractToken};
+use super::{Carrier, Credential, ExtractToken};
 use crate::error::{AuthError, AuthErrorKind};
+use crate::scheme::Scheme;
 
 /// The bearer token in the `Authorization` header: the default of [`JwtAuth`](crate::JwtAuth).
 ///
 /// The scheme is matched in any case, and one space or more follows it (RFC 9110 §11.1). Another scheme counts as no
-/// token. Two `Authorization` headers are refused, whatever their schemes.
+/// token, and so does `DPoP` (RFC 9449 §7.1) where the layer does not take it. Two `Authorization` headers are refused, whatever their schemes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct BearerHeader(());
 
@@ -37,37 +38,40 @@ impl BearerHeader {
         if values.next().is_some() {
             return Err(AuthErrorKind::SeveralCredentials);
         }
-        let Some(token) = after_scheme(value.as_bytes())? else { return Ok(None) };
+        let Some((scheme, token)) = after_scheme(value.as_bytes())? else { return Ok(None) };
         let token = std::str::from_utf8(token).map_err(|_| AuthErrorKind::MalformedCredential)?;
-        Ok(Some(Credential::unchecked(token.into())))
+        Ok(Some(Credential::unchecked(token.into(), scheme, Carrier::Header)))
     }
 }
 
-/// What follows `Bearer` and its spaces; `None` for another scheme.
+super::combine!(BearerHeader);
+
+const SCHEMES: &[(&[u8], Scheme)] = &[(b"bearer", Scheme::Bearer), (b"dpop", Scheme::Dpop)];
+
+/// What follows the name of a scheme and its spaces; `None` for other schemes.
 ///
 /// # Errors
-/// Where a bearer token is there in a form that is not one's: it must not pass for "no token" and then for anonymous.
-fn after_scheme(value: &[u8]) -> Result<Option<&[u8]>, AuthErrorKind> {
-    const SCHEME: &[u8] = b"bearer";
+/// Where a token is there in a form that is not one's: it must not pass for "no token" and then for anonymous.
+fn after_scheme(value: &[u8]) -> Result<Option<(Scheme, &[u8])>, AuthErrorKind> {
     let is_token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     let value = value.trim_ascii();
-    match value.split_at_checked(SCHEME.len()) {
-        Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) => match rest.first() {
-            Some(b' ') | None => Ok(Some(rest.trim_ascii_start())),
+    let after = |text: &'_ [u8]| {
+        let starts = |name: &[u8]| text.get(..name.len()).is_some_and(|start| start.eq_ignore_ascii_case(name));
+        SCHEMES.iter().find(|(name, _)| starts(name)).map(|(name, scheme)| (*scheme, name.len()))
+    };
+    if let Some((scheme, end)) = after(value) {
+        let rest = &value[end..];
+        return match rest.first() {
+            Some(b' ') | None => Ok(Some((scheme, rest.trim_ascii_start()))),
             // The name of a longer scheme.
             Some(&byte) if is_token(byte) && byte != b'=' => Ok(None),
             Some(_) => Err(AuthErrorKind::MalformedCredential),
-        },
-        _ => {
-            // Two fields that something on the way has joined into one (RFC 9110 §5.3).
-            let mut members = value.split(|&byte| byte == b',').skip(1).map(<[u8]>::trim_ascii_start);
-            let is_joined = members.any(|member| {
-                member.get(..SCHEME.len()).is_some_and(|start| start.eq_ignore_ascii_case(SCHEME))
-                    && member.get(SCHEME.len()) == Some(&b' ')
-            });
-            if is_joined { Err(AuthErrorKind::SeveralCredentials) } else { Ok(None) }
-        }
+        };
     }
+    // Two fields that something on the way has joined into one (RFC 9110 §5.3).
+    let mut members = value.split(|&byte| byte == b',').skip(1).map(<[u8]>::trim_ascii_start);
+    let is_joined = members.any(|member| after(member).is_some_and(|(_, end)| member.get(end) == Some(&b' ')));
+    if is_joined { Err(AuthErrorKind::SeveralCredentials) } else { Ok(None) }
 }
 
 #[cfg(test)]

@@ -1,8 +1,13 @@
 //! Where a request carries its token.
 //!
-//! - [`BearerHeader`]: `Authorization: Bearer …` (RFC 6750 §2.1), the scheme in any case.
+//! - [`BearerHeader`]: `Authorization: Bearer …` (RFC 6750 §2.1), the scheme in any case. The default; everything else is
+//!   opt-in: [`Header`], [`Cookie`], [`Query`], [`WebSocketProtocol`], [`from_fn`].
 //! - "No token" and "a bad token" are different: the first is `Ok(None)`, the second an error (CVE-2021-21378).
-//! - Two `Authorization` headers are refused, never "the first wins" (RFC 6750 §2).
+//! - Two credentials in one request are refused, never "the first wins" (RFC 6750 §2): two `Authorization` headers, the
+//!   same cookie twice, or two sources combined by `or`, unless [`prefer_header`](Or::prefer_header) says otherwise.
+//! - A browser sends cookies with requests that other sites cause: [`Cookie`] refuses those (CSRF).
+//! - Answers to requests with a token in a cookie or in the query are `Cache-Control: private`.
+//! - The header that carries the token is marked sensitive. A token in the query stands in the access logs of others.
 //!
 //! ```
 //! use http::Request;
@@ -17,8 +22,21 @@
 //! ```
 
 mod bearer;
+mod combine;
+mod cookie;
+mod cross_site;
+mod header;
+mod query;
+mod websocket;
 
 pub use bearer::BearerHeader;
+pub use combine::Or;
+pub use cookie::Cookie;
+pub use header::Header;
+pub use query::Query;
+pub use websocket::WebSocketProtocol;
+
+use combine::combine;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -27,6 +45,7 @@ use std::sync::Arc;
 use http::request::Parts;
 
 use crate::error::{AuthError, AuthErrorKind};
+use crate::scheme::Scheme;
 
 /// Finds the credential of a request.
 #[diagnostic::on_unimplemented(
@@ -50,6 +69,17 @@ impl<T: ExtractToken + ?Sized> ExtractToken for Arc<T> {
 /// A token as a request carries it. Nothing in it has been verified, and its `Debug` does not show it.
 pub struct Credential<'a> {
     token: Cow<'a, str>,
+    scheme: Scheme,
+    carrier: Carrier,
+}
+
+/// The part of a request that carries a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Carrier {
+    Header,
+    Cookie,
+    Query,
+    WebSocketProtocol,
 }
 
 impl<'a> Credential<'a> {
@@ -58,13 +88,25 @@ impl<'a> Credential<'a> {
     /// # Errors
     /// When it is empty or has bytes outside `b64token` (RFC 6750 §2.1).
     pub fn bearer(token: impl Into<Cow<'a, str>>) -> Result<Self, AuthError> {
-        let credential = Self::unchecked(token.into());
+        Self::carried(token, Carrier::Header)
+    }
+
+    fn carried(token: impl Into<Cow<'a, str>>, carrier: Carrier) -> Result<Self, AuthError> {
+        let credential = Self::unchecked(token.into(), Scheme::Bearer, carrier);
         if credential.is_well_formed() { Ok(credential) } else { Err(AuthErrorKind::MalformedCredential.into()) }
     }
 
     /// A token whose form is still to be judged.
-    pub(crate) fn unchecked(token: Cow<'a, str>) -> Self {
-        Self { token }
+    pub(crate) fn unchecked(token: Cow<'a, str>, scheme: Scheme, carrier: Carrier) -> Self {
+        Self { token, scheme, carrier }
+    }
+
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.scheme
+    }
+
+    pub(crate) fn carrier(&self) -> Carrier {
+        self.carrier
     }
 
     pub(crate) fn is_well_formed(&self) -> bool {
@@ -120,6 +162,8 @@ where
 /// What [`from_fn`] returns.
 #[derive(Clone)]
 pub struct FromFn<F>(F);
+
+combine!(FromFn<F>);
 
 impl<F> ExtractToken for FromFn<F>
 where

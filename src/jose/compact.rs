@@ -104,7 +104,6 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 }
 
 /// Encodes base64url without padding.
-#[cfg(any(test, feature = "testing"))]
 pub(crate) fn encode(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }

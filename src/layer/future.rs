@@ -5,14 +5,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use http::{Request, Response};
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderValue, Request, Response};
 use pin_project_lite::pin_project;
 use serde::de::DeserializeOwned;
 use tower_service::Service;
 
-use super::layer::Gate;
+use super::layer::{Caching, Gate, Presented, Waited};
+use crate::binding::Pending;
 use crate::error::AuthError;
 use crate::rejection::{MakeRejection, respond};
+use crate::scheme::Scheme;
 use crate::verify::Jwt;
 
 pin_project! {
@@ -35,9 +38,9 @@ pin_project! {
     where
         S: Service<Request<Q>>,
     {
-        Inner { #[pin] future: S::Future },
+        Inner { #[pin] future: S::Future, caching: Caching },
         Refused { response: Option<Response<B>> },
-        Waiting { waiting: Pin<Box<Waiting<S, Q, C, R>>> },
+        Waiting { waiting: Pin<Box<Waiting<S, Q, C, R>>>, caching: Caching },
     }
 }
 
@@ -50,7 +53,15 @@ pin_project! {
     where
         S: Service<Request<Q>>,
     {
-        Verifying { verification: Verification<C>, request: Option<Request<Q>>, service: Option<S>, gate: Arc<Gate<C, R>> },
+        Verifying {
+            verification: Verification<C>,
+            // Where the binding of the token is still to be judged, the token.
+            presented: Option<Presented>,
+            scheme: Scheme,
+            request: Option<Request<Q>>,
+            service: Option<S>,
+            gate: Arc<Gate<C, R>>,
+        },
         Readying { request: Option<Request<Q>>, service: S },
         Calling { #[pin] future: S::Future },
     }
@@ -61,20 +72,68 @@ where
     S: Service<Request<Q>>,
     C: DeserializeOwned + Send + Sync + 'static,
 {
-    pub(super) fn inner(future: S::Future) -> Self {
-        Self { state: State::Inner { future } }
+    pub(super) fn inner(future: S::Future, caching: Caching) -> Self {
+        Self { state: State::Inner { future, caching } }
     }
 
     pub(super) fn refused(response: Response<B>) -> Self {
         Self { state: State::Refused { response: Some(response) } }
     }
 
-    pub(super) fn waiting(gate: Arc<Gate<C, R>>, token: String, request: Request<Q>, service: S) -> Self {
-        let verifier = gate.verifier.clone();
-        let verification = Box::pin(async move { verifier.verify(&token).await });
-        let waiting = Waiting::Verifying { verification, request: Some(request), service: Some(service), gate };
-        Self { state: State::Waiting { waiting: Box::pin(waiting) } }
+    pub(super) fn waiting(
+        gate: Arc<Gate<C, R>>,
+        waited: Waited<C>,
+        request: Request<Q>,
+        service: S,
+        caching: Caching,
+    ) -> Self {
+        let (scheme, presented, verification): (_, _, Verification<C>) = match waited {
+            Waited::Keys(presented) => {
+                let (verifier, token) = (gate.verifier.clone(), presented.token.clone());
+                (presented.scheme, Some(presented), Box::pin(async move { verifier.verify_unseen(&token).await }))
+            }
+            Waited::Binding(jwt, scheme, pending) => (scheme, None, after(pending, jwt)),
+        };
+        let (request, service) = (Some(request), Some(service));
+        let waiting = Waiting::Verifying { verification, presented, scheme, request, service, gate };
+        Self { state: State::Waiting { waiting: Box::pin(waiting), caching } }
     }
+}
+
+/// The token, once its binding has been judged.
+fn after<C: Send + Sync + 'static>(pending: Pending, jwt: Jwt<C>) -> Verification<C> {
+    Box::pin(async move { pending.await.map(|()| jwt) })
+}
+
+/// Keeps an answer out of shared caches, unless the handler keeps it out of all. What else the handler has said stays.
+fn make_private(headers: &mut HeaderMap) {
+    let said: Vec<_> =
+        headers.get_all(CACHE_CONTROL).iter().map(|value| value.as_bytes().to_ascii_lowercase()).collect();
+    // A quoted string may hold commas: what holds one is not kept.
+    let is_plain = |value: &&Vec<u8>| !value.contains(&b'"');
+    let directives =
+        said.iter().filter(is_plain).flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+    let name =
+        |directive: &[u8]| directive.split(|&byte| byte == b'=').next().unwrap_or_default().trim_ascii().to_vec();
+    if directives.clone().any(|directive| directive == b"no-store") {
+        return;
+    }
+    let kept = directives.filter(|directive| {
+        !directive.is_empty()
+            && !matches!(&*name(directive), b"public" | b"private" | b"s-maxage" | b"proxy-revalidate")
+    });
+    let all: Vec<_> = std::iter::once(&b"private"[..]).chain(kept).collect();
+    let value = HeaderValue::from_bytes(&all.join(&b", "[..]));
+    headers.insert(CACHE_CONTROL, value.unwrap_or(HeaderValue::from_static("private")));
+}
+
+fn finish<B, E>(caching: Caching, response: Result<Response<B>, E>) -> Result<Response<B>, E> {
+    response.map(|mut response| {
+        if caching == Caching::Private {
+            make_private(response.headers_mut());
+        }
+        response
+    })
 }
 
 impl<S, Q, B, C, R> Future for ResponseFuture<S, Q, B, C, R>
@@ -87,11 +146,13 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProjection::Inner { future } => future.poll(cx),
+            StateProjection::Inner { future, caching } => Poll::Ready(finish(*caching, ready!(future.poll(cx)))),
             StateProjection::Refused { response } => {
                 Poll::Ready(Ok(response.take().expect("a future is not polled after it has completed")))
             }
-            StateProjection::Waiting { waiting } => waiting.as_mut().poll_response(cx),
+            StateProjection::Waiting { waiting, caching } => {
+                Poll::Ready(finish(*caching, ready!(waiting.as_mut().poll_response(cx))))
+            }
         }
     }
 }
@@ -109,12 +170,24 @@ where
         const ONCE: &str = "each part of a waiting request is taken once";
         loop {
             let next = match self.as_mut().project() {
-                WaitingProjection::Verifying { verification, request, service, gate } => {
+                WaitingProjection::Verifying { verification, presented, scheme, request, service, gate } => {
                     let verdict = ready!(verification.as_mut().poll(cx));
                     let (mut head, body) = request.take().expect(ONCE).into_parts();
-                    match verdict {
-                        Ok(jwt) => gate.admit(&mut head, jwt),
-                        Err(error) => return Poll::Ready(Ok(respond(&*gate.maker, &gate.challenges, error, &head))),
+                    let bound = verdict.and_then(|jwt| {
+                        let Some(Presented { token, scheme }) = presented.take() else { return Ok((jwt, None)) };
+                        let pending = gate.check_binding(&jwt, scheme, &token, &head)?;
+                        Ok((jwt, pending))
+                    });
+                    match bound {
+                        Ok((jwt, Some(pending))) => {
+                            *verification = after(pending, jwt);
+                            *request = Some(Request::from_parts(head, body));
+                            continue;
+                        }
+                        Ok((jwt, None)) => gate.admit(&mut head, jwt, *scheme),
+                        Err(error) => {
+                            return Poll::Ready(Ok(respond(&*gate.maker, &gate.challenges, *scheme, error, &head)));
+                        }
                     }
                     let request = Some(Request::from_parts(head, body));
                     Waiting::Readying { request, service: service.take().expect(ONCE) }

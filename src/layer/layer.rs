@@ -3,16 +3,19 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::header::AUTHORIZATION;
+use http::Method;
+use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
 use super::JwtAuthService;
 use crate::admission::Admission;
+use crate::binding::{Bindings, Pending, Shown};
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
-use crate::extract::{BearerHeader, ExtractToken};
-use crate::rejection::{Challenges, EmptyBody};
+use crate::extract::{BearerHeader, Carrier, ExtractToken};
+use crate::rejection::{Challenges, EmptyBody, Words};
+use crate::scheme::Scheme;
 use crate::verify::{Issuer, Jwt, Verifier};
 
 /// A [`Layer`] that verifies the token of every request and inserts a [`Jwt<C>`](Jwt) into its extensions.
@@ -42,8 +45,11 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtAuth<C> {
             gate: Gate {
                 verifier,
                 extractor: None,
-                challenges: Arc::new(Challenges::new(None)),
+                words: Words::default(),
+                challenges: Arc::new(Challenges::plain()),
+                bindings: Bindings::default(),
                 optional: false,
+                passes_preflight: false,
                 maker: Arc::new(EmptyBody),
             },
         }
@@ -53,8 +59,13 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtAuth<C> {
 impl<C, R> JwtAuth<C, R> {
     /// The `realm` of challenges (RFC 9110 §11.5): a fixed text, none unless set.
     #[must_use]
-    pub fn realm(mut self, realm: impl AsRef<str>) -> Self {
-        self.gate.challenges = Arc::new(Challenges::new(Some(realm.as_ref())));
+    pub fn realm(self, realm: impl AsRef<str>) -> Self {
+        self.word(|words| words.realm = Some(realm.as_ref().into()))
+    }
+
+    fn word(mut self, change: impl FnOnce(&mut Words)) -> Self {
+        change(&mut self.gate.words);
+        self.gate.challenges = Arc::new(Challenges::new(&self.gate.words));
         self
     }
 
@@ -64,6 +75,34 @@ impl<C, R> JwtAuth<C, R> {
     pub fn optional(mut self) -> Self {
         self.gate.optional = true;
         self
+    }
+
+    /// Lets CORS preflight requests through: OPTIONS with `Origin` and `Access-Control-Request-Method`, and without a
+    /// token, which browsers never send there. For a CORS layer further in; better is one further out, in front of this
+    /// layer. Handlers see no [`Jwt`], and guards refuse.
+    #[must_use]
+    pub fn allow_preflight(mut self) -> Self {
+        self.gate.passes_preflight = true;
+        self
+    }
+
+    /// Takes tokens that are bound to a client certificate (RFC 8705 §3), and compares it with the
+    /// [`PeerCertificate`](crate::binding::PeerCertificate) in the request's extensions. Without this they are refused.
+    #[must_use]
+    pub fn mtls(mut self) -> Self {
+        self.gate.bindings.mtls = true;
+        self
+    }
+
+    /// Takes tokens that are bound to a key, with proofs of possession (RFC 9449). Without this they are refused.
+    #[must_use]
+    pub fn dpop(mut self, dpop: crate::binding::Dpop) -> Self {
+        let (algorithms, required) = (dpop.algorithm_names(), dpop.is_required());
+        self.gate.bindings.dpop = Some(Arc::new(dpop));
+        self.word(|words| {
+            words.dpop_algorithms = Some(algorithms.into());
+            words.dpop_only = required;
+        })
     }
 
     /// Another place to take the token from.
@@ -91,8 +130,7 @@ impl<C, R> JwtAuth<C, R> {
     /// ```
     #[must_use]
     pub fn on_reject<R2>(self, maker: R2) -> JwtAuth<C, R2> {
-        let Gate { verifier, extractor, challenges, optional, maker: _ } = self.gate;
-        JwtAuth { gate: Gate { verifier, extractor, challenges, optional, maker: Arc::new(maker) } }
+        JwtAuth { gate: self.gate.with_maker(Arc::new(maker)) }
     }
 }
 
@@ -124,66 +162,144 @@ pub(super) struct Gate<C, R> {
     pub(super) verifier: Verifier<C>,
     /// `None` for the bearer header.
     extractor: Option<Arc<dyn ExtractToken>>,
+    words: Words,
     pub(super) challenges: Arc<Challenges>,
+    bindings: Bindings,
     optional: bool,
+    passes_preflight: bool,
     pub(super) maker: Arc<R>,
 }
 
 /// What the gate says of a request.
-pub(super) enum Verdict {
-    Pass,
-    Refuse(AuthError),
-    /// The keys for this token are not at hand.
-    Wait(String),
+pub(super) enum Verdict<C> {
+    /// Call the inner service, and keep its answer out of shared caches or not.
+    Pass(Caching),
+    Refuse(AuthError, Scheme),
+    /// The keys for this token are not at hand, or the record of used proofs is not.
+    Wait(Waited<C>, Caching),
+}
+
+/// What has to be waited for.
+pub(super) enum Waited<C> {
+    Keys(Presented),
+    Binding(Jwt<C>, Scheme, Pending),
+}
+
+/// The token of a request that has to wait.
+pub(super) struct Presented {
+    pub(super) token: String,
+    pub(super) scheme: Scheme,
+}
+
+/// Whether the answer belongs to the sender of the request alone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Caching {
+    /// Caches know that from the `Authorization` header (RFC 9111 §3.5).
+    AsIs,
+    /// They do not see it in a cookie or in the query.
+    Private,
 }
 
 impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
-    pub(super) fn judge(&self, head: &mut Parts) -> Verdict {
+    pub(super) fn judge(&self, head: &mut Parts) -> Verdict<C> {
         if let Some(value) = head.headers.get_mut(AUTHORIZATION) {
             value.set_sensitive(true);
+        }
+        if self.bindings.dpop.is_some() {
+            let proofs = head.headers.iter_mut().filter(|(name, _)| *name == "dpop");
+            proofs.for_each(|(_, value)| value.set_sensitive(true));
         }
         let found = match &self.extractor {
             None => BearerHeader::find(head).map_err(AuthError::from),
             Some(extractor) => extractor.extract(head),
         };
-        let credential = match found {
+        let credential = match found.map(|found| found.filter(|found| self.bindings.takes(found.scheme()))) {
             Ok(Some(credential)) => credential,
-            Ok(None) if self.optional => {
-                Admission::insert_anonymous::<C>(&mut head.extensions, &self.challenges);
-                return Verdict::Pass;
+            Ok(None) if self.optional || (self.passes_preflight && is_preflight(head)) => {
+                self.admission(Scheme::Bearer).insert_anonymous::<C>(&mut head.extensions);
+                return Verdict::Pass(Caching::AsIs);
             }
-            Ok(None) => return Verdict::Refuse(AuthErrorKind::MissingToken.into()),
+            Ok(None) => return Verdict::Refuse(AuthErrorKind::MissingToken.into(), Scheme::Bearer),
             Err(error) => {
-                // There may be a second header, and a maker of answers sees them all.
-                let authorization = head.headers.iter_mut().filter(|(name, _)| *name == AUTHORIZATION);
-                authorization.for_each(|(_, value)| value.set_sensitive(true));
-                return Verdict::Refuse(error);
+                // Where the token stands is not known, there may be two, and a maker of answers sees every header.
+                head.headers.values_mut().for_each(|value| value.set_sensitive(true));
+                return Verdict::Refuse(error, Scheme::Bearer);
             }
+        };
+        let scheme = credential.scheme();
+        let caching = match credential.carrier() {
+            Carrier::Header | Carrier::WebSocketProtocol => Caching::AsIs,
+            Carrier::Cookie | Carrier::Query => Caching::Private,
         };
         let verdict = match self.verifier.verify_now(credential.token()) {
             Some(Err(_)) if !credential.is_well_formed() => Some(Err(AuthErrorKind::MalformedCredential.into())),
-            verdict => verdict,
+            Some(Ok(jwt)) => Some(self.check_binding(&jwt, scheme, credential.token(), head).map(|wait| (jwt, wait))),
+            Some(Err(error)) => Some(Err(error)),
+            None => None,
         };
         // One that has to wait needs its token, and so does the search for the headers that carry it.
         let is_elsewhere = self.extractor.is_some();
         let token = (verdict.is_none() || is_elsewhere).then(|| credential.into_token());
         if is_elsewhere && let Some(token) = &token {
-            let carriers = head.headers.values_mut().filter(|value| value.as_bytes().ends_with(token.as_bytes()));
+            let finder = memchr::memmem::Finder::new(token);
+            let carriers = head.headers.values_mut().filter(|value| finder.find(value.as_bytes()).is_some());
             carriers.for_each(|value| value.set_sensitive(true));
         }
         match verdict {
-            Some(Ok(jwt)) => {
-                self.admit(head, jwt);
-                Verdict::Pass
+            Some(Ok((jwt, None))) => {
+                self.admit(head, jwt, scheme);
+                Verdict::Pass(caching)
             }
-            Some(Err(error)) => Verdict::Refuse(error),
-            None => Verdict::Wait(token.unwrap_or_default()),
+            Some(Ok((jwt, Some(pending)))) => Verdict::Wait(Waited::Binding(jwt, scheme, pending), caching),
+            Some(Err(error)) => Verdict::Refuse(error, scheme),
+            None => Verdict::Wait(Waited::Keys(Presented { token: token.unwrap_or_default(), scheme }), caching),
         }
     }
 
-    pub(super) fn admit(&self, head: &mut Parts, jwt: Jwt<C>) {
-        Admission::insert(&mut head.extensions, jwt, &self.challenges);
+    /// Judges the key that the token is bound to; `Some` where that needs time.
+    pub(super) fn check_binding(
+        &self,
+        jwt: &Jwt<C>,
+        scheme: Scheme,
+        token: &str,
+        head: &Parts,
+    ) -> Result<Option<Pending>, AuthError> {
+        if self.bindings.pass_unseen(scheme) && !jwt.is_bound() {
+            return Ok(None);
+        }
+        let now = self.verifier.clock().now();
+        self.bindings.check(&Shown { scheme, token, head, jkt: jwt.jkt(), x5t_s256: jwt.x5t_s256(), now })
     }
+
+    pub(super) fn admit(&self, head: &mut Parts, jwt: Jwt<C>, scheme: Scheme) {
+        self.admission(scheme).insert(&mut head.extensions, jwt);
+    }
+
+    fn admission(&self, scheme: Scheme) -> Admission {
+        let (challenges, clock) = (Arc::clone(&self.challenges), self.verifier.clock().clone());
+        Admission { jwt: None, scheme, challenges, clock }
+    }
+}
+
+impl<C, R> Gate<C, R> {
+    fn with_maker<R2>(self, maker: Arc<R2>) -> Gate<C, R2> {
+        Gate {
+            verifier: self.verifier,
+            extractor: self.extractor,
+            words: self.words,
+            challenges: self.challenges,
+            bindings: self.bindings,
+            optional: self.optional,
+            passes_preflight: self.passes_preflight,
+            maker,
+        }
+    }
+}
+
+/// A CORS preflight request (Fetch standard, "CORS-preflight fetch").
+fn is_preflight(head: &Parts) -> bool {
+    let has = |name| head.headers.contains_key(name);
+    head.method == Method::OPTIONS && has(ORIGIN) && has(ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 impl<C, R> Clone for Gate<C, R> {
@@ -191,8 +307,11 @@ impl<C, R> Clone for Gate<C, R> {
         Self {
             verifier: self.verifier.clone(),
             extractor: self.extractor.clone(),
+            words: self.words.clone(),
             challenges: Arc::clone(&self.challenges),
+            bindings: self.bindings.clone(),
             optional: self.optional,
+            passes_preflight: self.passes_preflight,
             maker: Arc::clone(&self.maker),
         }
     }

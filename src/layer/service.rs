@@ -56,16 +56,17 @@ where
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         let (mut head, body) = request.into_parts();
         match self.gate.judge(&mut head) {
-            Verdict::Pass => ResponseFuture::inner(self.inner.call(Request::from_parts(head, body))),
-            Verdict::Refuse(error) => {
-                ResponseFuture::refused(respond(&*self.gate.maker, &self.gate.challenges, error, &head))
+            Verdict::Pass(caching) => ResponseFuture::inner(self.inner.call(Request::from_parts(head, body)), caching),
+            Verdict::Refuse(error, scheme) => {
+                ResponseFuture::refused(respond(&*self.gate.maker, &self.gate.challenges, scheme, error, &head))
             }
-            Verdict::Wait(token) => {
+            Verdict::Wait(waited, caching) => {
                 // The instance that was polled ready may hold a permit that others wait for: it is dropped, and the
                 // clone is made ready once the token is verified.
                 let unready = self.inner.clone();
                 self.inner = unready.clone();
-                ResponseFuture::waiting(Arc::clone(&self.gate), token, Request::from_parts(head, body), unready)
+                let request = Request::from_parts(head, body);
+                ResponseFuture::waiting(Arc::clone(&self.gate), waited, request, unready, caching)
             }
         }
     }

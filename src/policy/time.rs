@@ -33,9 +33,10 @@ pub(crate) struct Times {
     exp: Stamp,
     nbf: Stamp,
     iat: Stamp,
+    auth_time: Stamp,
 }
 
-/// A time that may be absent, in eight bytes: every remembered token holds three.
+/// A time that may be absent, in eight bytes: every remembered token holds four.
 #[derive(Clone, Copy, Debug)]
 struct Stamp(UnixTime);
 
@@ -60,6 +61,11 @@ impl Times {
     pub(crate) fn iat(self) -> Option<UnixTime> {
         self.iat.get()
     }
+
+    /// `None` also where it is no number: no rule of verification asks for it, and to a guard it is not recent.
+    pub(crate) fn auth_time(self) -> Option<UnixTime> {
+        self.auth_time.get()
+    }
 }
 
 impl TryFrom<&Registered<'_>> for Times {
@@ -71,7 +77,7 @@ impl TryFrom<&Registered<'_>> for Times {
             return Err(AuthErrorKind::MalformedTime);
         }
         let [exp, nbf, iat] = times.map(|time| Stamp::new(time.at()));
-        Ok(Self { exp, nbf, iat })
+        Ok(Self { exp, nbf, iat, auth_time: Stamp::new(claims.auth_time.at()) })
     }
 }
 

@@ -13,6 +13,8 @@ pub(crate) enum Challenge {
     Bare,
     /// With this `error` code.
     Error(&'static str),
+    /// The same, in the scheme DPoP, whichever was presented.
+    Dpop(&'static str),
 }
 
 /// Status and challenge of an error.
@@ -59,11 +61,20 @@ impl From<AuthErrorKind> for Answer {
             | Kind::BindingNotChecked
             | Kind::ClaimRefused
             | Kind::ClaimsMismatch => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Error("invalid_token")),
+            Kind::InsufficientUserAuthentication => {
+                (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Error("insufficient_user_authentication"))
+            }
+            Kind::InvalidDpopProof => {
+                (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Dpop("invalid_dpop_proof"))
+            }
+            Kind::UseDpopNonce => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Dpop("use_dpop_nonce")),
             Kind::InsufficientScope => {
                 (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::Error("insufficient_scope"))
             }
-            Kind::Forbidden => (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::None),
-            Kind::KeysUnavailable => (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, Challenge::None),
+            Kind::Forbidden | Kind::CrossSite => (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::None),
+            Kind::KeysUnavailable | Kind::ReplayStateUnavailable => {
+                (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, Challenge::None)
+            }
             Kind::Misconfigured => (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, Challenge::None),
         };
         Self { status, grpc, challenge }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER, WWW_AUTHENTICATE};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::request::Parts;
 use http::{HeaderValue, Response, StatusCode};
 
@@ -12,6 +12,7 @@ use super::answer::Answer;
 use super::challenge::Challenges;
 use super::grpc;
 use crate::error::AuthError;
+use crate::scheme::Scheme;
 
 /// A refused request: its head and the error.
 pub struct Rejection<'a> {
@@ -162,6 +163,7 @@ impl<R: MakeRejection<B>, B> MakeRejection<B> for Verbatim<R> {
 pub(crate) fn respond<B>(
     maker: &impl MakeRejection<B>,
     challenges: &Challenges,
+    scheme: Scheme,
     error: AuthError,
     head: &Parts,
 ) -> Response<B> {
@@ -171,8 +173,9 @@ pub(crate) fn respond<B>(
     let mut response = maker.make_rejection(&refused);
     if response.extensions_mut().remove::<LeaveAlone>().is_none() {
         let answer = Answer::from(error.kind());
-        if let Some(challenge) = challenges.write(answer.challenge, &error) {
-            response.headers_mut().insert(WWW_AUTHENTICATE, challenge);
+        challenges.write(response.headers_mut(), answer.challenge, scheme, &error);
+        if let Some(nonce) = error.dpop_nonce() {
+            response.headers_mut().insert(HeaderName::from_static("dpop-nonce"), nonce.clone());
         }
         match grpc_type {
             Some(content_type) => grpc_head(&mut response, answer, &error, content_type),

@@ -25,5 +25,5 @@ mod make;
 
 pub use make::{EmptyBody, FromFn, MakeRejection, ProblemJson, Rejection, Verbatim, danger_verbatim, from_fn};
 
-pub(crate) use challenge::Challenges;
+pub(crate) use challenge::{Challenges, Words, param};
 pub(crate) use make::respond;

@@ -276,8 +276,8 @@ impl Trusted {
         if registered.is_event {
             return Err(AuthErrorKind::SecurityEvent.into());
         }
-        if registered.cnf == Confirmation::Present && !self.binding_checked_upstream {
-            see.saw(Check::Claims, || "`cnf` binds the token to a key that nobody here checks".to_owned());
+        if registered.cnf == Confirmation::Unknown && !self.binding_checked_upstream {
+            see.saw(Check::Claims, || "`cnf` binds the token to something that cannot be checked here".to_owned());
             return Err(AuthErrorKind::BindingNotChecked.into());
         }
         let texts = [&registered.sub, &registered.client_id, &registered.jti];

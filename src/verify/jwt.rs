@@ -3,10 +3,11 @@
 use std::any::Any;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::engine::Verified;
 use super::issuer::Trusted;
-use crate::claims::Registered;
+use crate::claims::{Confirmation, Member, Registered};
 use crate::clock::UnixTime;
 use crate::jose::Algorithm;
 use crate::jose::header::Header;
@@ -36,13 +37,15 @@ struct Facts {
     jti: Span,
     client_id: Span,
     kid: Span,
+    acr: Span,
+    jkt: Span,
+    x5t_s256: Span,
     scope: Span,
     times: Times,
     verified_at: UnixTime,
     key: Arc<Key>,
     /// The set that the key was found in.
     set: u64,
-    #[cfg(feature = "axum")]
     claims_type: fn() -> &'static str,
 }
 
@@ -93,10 +96,19 @@ impl<C: Send + Sync + 'static> Jwt<C> {
         let (kid, of_key) = if kid.is_some() && kid == key_kid { (None, true) } else { (kid, false) };
         // The issuer's name is in its configuration; only where any is taken must the token's be kept.
         let iss = if issuer.name().is_none() { registered.iss.text() } else { None };
-        let scope = registered.scopes.as_str();
-        let parts = [iss, registered.sub.text(), registered.jti.text(), registered.client_id.text(), kid, Some(scope)];
+        // A binding that the gateway in front has checked is none to this service.
+        let (jkt, x5t_s256) = match &registered.cnf {
+            Confirmation::Thumbprints { jkt, x5t_s256 } if !issuer.binding_checked_upstream => {
+                (jkt.as_deref(), x5t_s256.as_deref())
+            }
+            _ => (None, None),
+        };
+        let texts = [&registered.sub, &registered.jti, &registered.client_id, &registered.acr].map(Member::text);
+        let [sub, jti, client_id, acr] = texts;
+        let parts = [iss, sub, jti, client_id, kid, acr, jkt, x5t_s256, Some(registered.scopes.as_str())];
         let mut texts = String::with_capacity(parts.iter().flatten().map(|part| part.len()).sum());
-        let [iss, sub, jti, client_id, kid, scope] = parts.map(|part| Span::append(&mut texts, part));
+        let [iss, sub, jti, client_id, kid, acr, jkt, x5t_s256, scope] =
+            parts.map(|part| Span::append(&mut texts, part));
         let facts = Facts {
             issuer: Arc::clone(issuer),
             texts: texts.into_boxed_str(),
@@ -105,12 +117,14 @@ impl<C: Send + Sync + 'static> Jwt<C> {
             jti,
             client_id,
             kid: if of_key { Span::OF_KEY } else { kid },
+            acr,
+            jkt,
+            x5t_s256,
             scope,
             times: proof.times,
             verified_at: proof.now,
             key: proof.verified.key,
             set: proof.verified.set,
-            #[cfg(feature = "axum")]
             claims_type: std::any::type_name::<C>,
         };
         Self(Arc::new(Inner { facts, claims }))
@@ -179,6 +193,26 @@ impl<C: ?Sized> Jwt<C> {
         self.0.facts.times.iat()
     }
 
+    /// `auth_time`, if it is a number: when the user authenticated (RFC 9470 §6.1).
+    pub fn authenticated_at(&self) -> Option<UnixTime> {
+        self.0.facts.times.auth_time()
+    }
+
+    /// `acr`, if it is a string: how the user authenticated (RFC 9470 §6.1).
+    pub fn authentication_context(&self) -> Option<&str> {
+        self.text(self.0.facts.acr)
+    }
+
+    /// The thumbprint of the DPoP key that the token is bound to: `cnf.jkt` (RFC 9449 §6.1).
+    pub(crate) fn jkt(&self) -> Option<&str> {
+        self.text(self.0.facts.jkt)
+    }
+
+    /// The thumbprint of the certificate that the token is bound to: `cnf.x5t#S256` (RFC 8705 §3.1).
+    pub(crate) fn x5t_s256(&self) -> Option<&str> {
+        self.text(self.0.facts.x5t_s256)
+    }
+
     /// The scopes that the token grants: the names in `scope` and `scp`, or in
     /// [`scope_claims`](crate::Issuer::scope_claims).
     pub fn scopes(&self) -> impl Iterator<Item = &str> {
@@ -188,6 +222,16 @@ impl<C: ?Sized> Jwt<C> {
     /// True when the token grants this scope.
     pub fn has_scope(&self, name: &str) -> bool {
         self.scopes().any(|granted| granted == name)
+    }
+
+    /// How far clocks may differ, by the rules of the issuer.
+    pub(crate) fn leeway(&self) -> Duration {
+        self.0.facts.issuer.time.leeway
+    }
+
+    /// True where the token is bound to a key that has to be shown with it.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.jkt().is_some() || self.x5t_s256().is_some()
     }
 
     pub(super) fn trusted(&self) -> &Arc<Trusted> {
@@ -207,8 +251,12 @@ impl<C: ?Sized> Jwt<C> {
         self.0.facts.verified_at
     }
 
-    /// The name of the claims type, for the log of a misplaced extractor.
-    #[cfg(feature = "axum")]
+    /// True when both are the same token of the same request.
+    pub(crate) fn is<D: ?Sized>(&self, other: &Jwt<D>) -> bool {
+        std::ptr::addr_eq(Arc::as_ptr(&self.0), Arc::as_ptr(&other.0))
+    }
+
+    /// The name of the claims type, for the log of a misplaced guard or extractor.
     pub(crate) fn claims_type(&self) -> &'static str {
         (self.0.facts.claims_type)()
     }

@@ -62,16 +62,27 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         VerifierBuilder { issuers: Vec::new(), resolver: None, rules: Vec::new(), clock: Clock::system(), cache: None }
     }
 
-    /// Verifies a token: the compact serialization alone, without `Bearer`.
+    /// Verifies a token: the compact serialization alone, without `Bearer`. One that is bound to a key (`cnf`) is
+    /// refused: whether the key was shown can be seen from a request alone.
     ///
     /// # Errors
     /// An [`AuthError`] whose kind names the rule that refused, or
     /// [`KeysUnavailable`](AuthErrorKind::KeysUnavailable) where the source has no keys to give.
     pub async fn verify(&self, token: &str) -> Result<Jwt<C>, AuthError> {
+        let jwt = self.verify_unseen(token).await?;
+        if jwt.is_bound() { Err(AuthErrorKind::BindingNotChecked.into()) } else { Ok(jwt) }
+    }
+
+    /// The verdict on a token, its binding not judged.
+    pub(crate) async fn verify_unseen(&self, token: &str) -> Result<Jwt<C>, AuthError> {
         if let Some(jwt) = self.remembered(token, self.0.clock.now()) {
             return Ok(jwt);
         }
         self.verify_waiting(token, &mut ()).await.inspect(|jwt| self.remember(token, jwt))
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     /// Makes the [`IssuerResolver`] ask again about this issuer: when a tenant has been withdrawn or changed.
@@ -85,11 +96,16 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
     /// [`verify`](Self::verify) does, the questions to the key source included.
     pub async fn explain(&self, token: &str) -> Explanation {
         let mut checks = Vec::new();
-        let verdict = self.verify_waiting(token, &mut checks).await;
+        let mut verdict = self.verify_waiting(token, &mut checks).await;
+        if verdict.as_ref().is_ok_and(Jwt::is_bound) {
+            let what = "`cnf` binds the token to a key, which has to be shown with it in a request";
+            checks.saw(Check::Claims, || what.to_owned());
+            verdict = Err(AuthErrorKind::BindingNotChecked.into());
+        }
         Explanation::new(checks, verdict.err())
     }
 
-    /// The verdict, if neither the key source nor the resolver needs time for it.
+    /// The verdict, its binding not judged, if neither the key source nor the resolver needs time for it.
     pub(crate) fn verify_now(&self, token: &str) -> Option<Result<Jwt<C>, AuthError>> {
         let now = self.0.clock.now();
         if let Some(jwt) = self.remembered(token, now) {

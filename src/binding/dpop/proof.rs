@@ -1,0 +1,127 @@
+//! One proof: every check of RFC 9449 §4.3 but the nonce and the record of used ones.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::target::{Target, normalize};
+use super::thumbprint::thumbprint;
+use crate::binding::{Shown, hash};
+use crate::claims::Time;
+use crate::crypto::VerifyingKey;
+use crate::jose::AlgorithmSet;
+use crate::jose::compact::{self, Decoded};
+use crate::jose::header::Header;
+use crate::jose::jwk::Jwk;
+
+/// How old a proof may be.
+const OLDEST: Duration = Duration::from_secs(300);
+/// How far ahead the client's clock may be.
+const AHEAD: Duration = Duration::from_secs(30);
+/// The longest `jti`, in bytes.
+const MAX_JTI: usize = 256;
+/// A proof with the largest key and signature is far from it.
+const MAX_PROOF: usize = 8 * 1024;
+/// What only a private key has (RFC 7518 §6), or a symmetric one.
+const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"];
+
+/// What a service asks of proofs.
+pub(super) struct Expected<'e> {
+    pub(super) algorithms: AlgorithmSet,
+    pub(super) targets: &'e [Target],
+}
+
+/// A proof whose signature is good and that was made for this request and token.
+pub(super) struct Proof {
+    pub(super) jti: String,
+    pub(super) nonce: Option<String>,
+    /// Of its key.
+    pub(super) thumbprint: String,
+}
+
+#[derive(Deserialize)]
+struct ProofHeader {
+    jwk: Map<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct ProofClaims<'p> {
+    jti: String,
+    #[serde(borrow)]
+    htm: Cow<'p, str>,
+    #[serde(borrow)]
+    htu: Cow<'p, str>,
+    iat: Time,
+    #[serde(borrow)]
+    ath: Option<Cow<'p, str>>,
+    nonce: Option<String>,
+}
+
+impl Proof {
+    /// What is wrong with it, as a fixed text.
+    pub(super) fn verify(text: &[u8], expected: &Expected<'_>, shown: &Shown<'_>) -> Result<Self, &'static str> {
+        if text.len() > MAX_PROOF {
+            return Err("it is too long");
+        }
+        let segments = compact::split(text).map_err(|_| "it is no compact JWS")?;
+        let (mut header, mut payload, mut signature) =
+            (Decoded::<1024>::new(), Decoded::<512>::new(), Decoded::<512>::new());
+        let decoded =
+            [header.decode(segments.header), payload.decode(segments.payload), signature.decode(segments.signature)];
+        if decoded.iter().any(Result::is_err) {
+            return Err("it is not base64url");
+        }
+        let parsed = Header::parse(header.bytes()).map_err(|_| "its header is malformed")?;
+        if !parsed.typ.as_deref().is_some_and(|typ| typ.eq_ignore_ascii_case("dpop+jwt")) {
+            return Err("its `typ` is not `dpop+jwt`");
+        }
+        let algorithm = parsed.algorithm().ok().filter(|algorithm| expected.algorithms.contains(*algorithm));
+        let algorithm = algorithm.ok_or("its algorithm is not allowed")?;
+        let ProofHeader { jwk } = serde_json::from_slice(header.bytes()).map_err(|_| "its header has no `jwk`")?;
+        if PRIVATE.iter().any(|name| jwk.contains_key(*name)) {
+            return Err("its `jwk` is no public key");
+        }
+        let thumbprint = thumbprint(&jwk).ok_or("its `jwk` has no thumbprint")?;
+        let key = Jwk::parse(&Value::Object(jwk), algorithm).map_err(|_| "its `jwk` cannot be used")?;
+        if key.algorithm != algorithm {
+            return Err("its `jwk` is for another algorithm");
+        }
+        let key = VerifyingKey::new(algorithm, &key.material).map_err(|_| "its `jwk` is weak or invalid")?;
+        if !key.verify(segments.signed, signature.bytes()) {
+            return Err("its signature is invalid");
+        }
+        let claims: ProofClaims<'_> =
+            serde_json::from_slice(payload.bytes()).map_err(|_| "its claims are malformed, or one is missing")?;
+        claims.check(expected, shown)?;
+        Ok(Self { jti: claims.jti, nonce: claims.nonce, thumbprint })
+    }
+}
+
+impl ProofClaims<'_> {
+    fn check(&self, expected: &Expected<'_>, shown: &Shown<'_>) -> Result<(), &'static str> {
+        if self.jti.is_empty() || self.jti.len() > MAX_JTI {
+            return Err("its `jti` is empty or too long");
+        }
+        if self.htm != shown.head.method.as_str() {
+            return Err("it is for another method");
+        }
+        let (htu, path) = (normalize(&self.htu).ok_or("its `htu` is no URL")?, shown.head.uri.path());
+        if !expected.targets.iter().any(|target| target.is(&htu, path)) {
+            return Err("it is for another URL");
+        }
+        let iat = self.iat.at().ok_or("its `iat` is not a number")?;
+        if shown.now >= iat.plus(OLDEST) {
+            return Err("it is too old");
+        }
+        if iat > shown.now.plus(AHEAD) {
+            return Err("it lies ahead");
+        }
+        let hash = hash(shown.token.as_bytes()).ok_or("this build has no hash")?;
+        if self.ath.as_deref() != Some(hash.as_str()) {
+            return Err("it is for another token");
+        }
+        Ok(())
+    }
+}
