@@ -1,4 +1,8 @@
-//! [`Jwt<C>`](Jwt) as an extractor for axum handlers.
+//! [`Jwt<C>`](Jwt), and [`Scoped`] with the scopes that a handler needs, as extractors for axum.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::Deref;
 
 use axum_core::extract::{FromRequestParts, OptionalFromRequestParts};
 use axum_core::response::{IntoResponse, Response};
@@ -46,6 +50,93 @@ fn find<C: Send + Sync + 'static>(head: &Parts) -> Result<Option<Jwt<C>>, Missin
     Err(MissingJwt::new(AuthErrorKind::Misconfigured.into(), head))
 }
 
+/// The scopes that a handler needs, for [`Scoped`].
+pub trait Scopes {
+    /// Every one of these. A name that is no `scope-token` (RFC 6749 §3.3), and an empty list, do not compile.
+    const ALL: &'static [&'static str];
+}
+
+/// The verified token, which grants every scope of `S`: a guard in the handler's own signature.
+///
+/// Refused with 403 `insufficient_scope` that names every one, and as [`Jwt<C>`](Jwt) is.
+///
+/// ```
+/// use tower_jwt_auth::{Scoped, Scopes};
+///
+/// struct ReadOrders;
+/// impl Scopes for ReadOrders {
+///     const ALL: &'static [&'static str] = &["orders:read"];
+/// }
+///
+/// #[derive(serde::Deserialize)]
+/// struct Claims {
+///     sub: String,
+/// }
+///
+/// async fn orders(jwt: Scoped<ReadOrders, Claims>) -> String {
+///     format!("the orders of {}", jwt.claims().sub)
+/// }
+/// # let _: axum::Router = axum::Router::new().route("/orders", axum::routing::get(orders));
+/// ```
+pub struct Scoped<S, C> {
+    jwt: Jwt<C>,
+    scopes: PhantomData<fn() -> S>,
+}
+
+impl<S, C> Scoped<S, C> {
+    /// The token alone.
+    pub fn into_inner(self) -> Jwt<C> {
+        self.jwt
+    }
+}
+
+impl<S, C> Deref for Scoped<S, C> {
+    type Target = Jwt<C>;
+
+    fn deref(&self) -> &Jwt<C> {
+        &self.jwt
+    }
+}
+
+impl<S: Scopes, C: Send + Sync + 'static, T: Sync> FromRequestParts<T> for Scoped<S, C> {
+    type Rejection = MissingJwt;
+
+    async fn from_request_parts(head: &mut Parts, state: &T) -> Result<Self, MissingJwt> {
+        const { assert!(are_scopes(S::ALL), "`Scopes::ALL` names at least one scope, each a `scope-token`") };
+        let jwt = <Jwt<C> as FromRequestParts<T>>::from_request_parts(head, state).await?;
+        if S::ALL.iter().all(|scope| jwt.has_scope(scope)) {
+            return Ok(Self { jwt, scopes: PhantomData });
+        }
+        let error = AuthError::new(AuthErrorKind::InsufficientScope).with_scope(&S::ALL.join(" "));
+        Err(MissingJwt::new(error, head))
+    }
+}
+
+/// [`is_scope`](crate::claims::is_scope) of every name, while compiling.
+const fn are_scopes(names: &[&str]) -> bool {
+    let mut at = 0;
+    while at < names.len() {
+        let (name, mut byte) = (names[at].as_bytes(), 0);
+        while byte < name.len() {
+            if !matches!(name[byte], 0x21 | 0x23..=0x5B | 0x5D..=0x7E) {
+                return false;
+            }
+            byte += 1;
+        }
+        if name.is_empty() {
+            return false;
+        }
+        at += 1;
+    }
+    !names.is_empty()
+}
+
+impl<S, C> fmt::Debug for Scoped<S, C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Scoped").field(&self.jwt).finish()
+    }
+}
+
 /// Why a handler got no [`Jwt`]: the answer is made already.
 #[derive(Debug)]
 pub struct MissingJwt {
@@ -57,7 +148,7 @@ impl MissingJwt {
         Self { response: Box::new(refuse(&EmptyBody, error, head)) }
     }
 
-    /// 401, or 500 where the layer is not there.
+    /// 401, 403 where a scope is missing, or 500 where the layer is not there.
     pub fn status(&self) -> StatusCode {
         self.response.status()
     }
@@ -74,5 +165,22 @@ impl IntoResponse for AuthError {
     fn into_response(self) -> Response {
         let (head, ()) = http::Request::new(()).into_parts();
         refuse(&EmptyBody, self, &head)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::are_scopes;
+    use crate::claims::is_scope;
+
+    #[test]
+    fn names_are_judged_while_compiling_as_they_are_at_run_time() {
+        assert!(!are_scopes(&[]));
+        assert!(are_scopes(&["orders:read", "a"]));
+        assert!(!are_scopes(&["orders:read", ""]));
+        for character in '\0'..='\u{ff}' {
+            let name = format!("a{character}b");
+            assert_eq!(are_scopes(&[&name]), is_scope(&name), "{character:?}");
+        }
     }
 }

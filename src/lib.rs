@@ -63,7 +63,7 @@
 //! | `aws-lc-rs` | yes | Cryptography by [aws-lc-rs](https://docs.rs/aws-lc-rs), with keys prepared once. It wins where both backends are on. |
 //! | `rust-crypto` | | Cryptography in Rust alone, through [jsonwebtoken](https://docs.rs/jsonwebtoken): no C compiler where default features and `remote` are off; no ES512, no ML-DSA, RSA up to 4096 bits. |
 //! | `remote` | yes | Keys from a provider, over HTTP: `RemoteJwks`, `Issuer::discover`. Brings [reqwest](https://docs.rs/reqwest) with rustls, and [tokio](https://docs.rs/tokio). |
-//! | `axum` | | [`Jwt<C>`](Jwt) as an extractor. Brings `tracing`, to say in the log when the layer is missing. |
+//! | `axum` | | [`Jwt<C>`](Jwt) and `Scoped` as extractors. Brings `tracing`, to say in the log when the layer is missing. |
 //! | `tracing` | | Events: refusals at `debug`, our own faults at `warn` and `error`. |
 //! | `testing` | | A token authority for tests. |
 //! | `full` | | All of the above but `rust-crypto`. |
@@ -93,7 +93,7 @@ pub mod verify;
 
 pub use authorize::RequireScopes;
 #[cfg(feature = "axum")]
-pub use axum::MissingJwt;
+pub use axum::{MissingJwt, Scoped, Scopes};
 pub use error::{AuthError, AuthErrorKind, ConfigError};
 pub use extract::BearerHeader;
 pub use jose::{Algorithm, AlgorithmSet};

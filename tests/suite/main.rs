@@ -5,6 +5,7 @@ mod axum;
 mod examples;
 #[cfg(feature = "remote")]
 mod fetching;
+mod guards;
 mod layer;
 mod provider;
 mod redaction;
