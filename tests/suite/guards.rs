@@ -9,6 +9,7 @@ use axum::routing::get;
 use http::{HeaderMap, Request, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tower::util::BoxCloneSyncService;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_jwt_auth::authorize::{Require, StepUp};
 use tower_jwt_auth::clock::{Clock, UnixTime};
@@ -227,9 +228,10 @@ async fn guards_stack_and_the_first_that_refuses_answers() {
     assert_eq!(ask(&service, None).await.0, StatusCode::UNAUTHORIZED);
 }
 
+type Boxed = BoxCloneSyncService<Request<String>, Response<String>, Infallible>;
+
 /// Each guard alone, around nothing.
-fn alone() -> Vec<(&'static str, tower::util::BoxCloneSyncService<Request<String>, Response<String>, Infallible>)> {
-    use tower::util::BoxCloneSyncService as Boxed;
+fn alone() -> Vec<(&'static str, Boxed)> {
     vec![
         ("RequireScopes", Boxed::new(RequireScopes::all(["a"]).layer(service_fn(nothing)))),
         ("Require", Boxed::new(Require::new(|_: &Jwt<Claims>| true).layer(service_fn(nothing)))),

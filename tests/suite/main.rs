@@ -2,16 +2,19 @@
 
 mod answers;
 mod axum;
+mod dpop;
 mod examples;
 #[cfg(feature = "remote")]
 mod fetching;
 mod guards;
 mod layer;
+mod mtls;
 mod provider;
 mod redaction;
 mod remembered;
 #[cfg(feature = "remote")]
 mod remote;
+mod sources;
 mod support;
 mod tenants;
 mod vectors;

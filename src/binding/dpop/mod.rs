@@ -142,6 +142,9 @@ impl Dpop {
         let text = only_proof(shown.head).ok_or_else(|| invalid("there must be one `DPoP` header"))?;
         let expected = Expected { algorithms: self.algorithms, targets: &self.targets };
         let proof = Proof::verify(text, &expected, shown).map_err(invalid)?;
+        if proof.thumbprint != jkt {
+            return Err(invalid("its key is not the one that the token is bound to"));
+        }
         if let Some(nonces) = &self.nonces {
             let is_fresh = proof.nonce.as_deref().is_some_and(|nonce| nonces.accepts(nonce, shown.now));
             if !is_fresh {
@@ -151,9 +154,6 @@ impl Dpop {
                     None => AuthErrorKind::Misconfigured.into(),
                 });
             }
-        }
-        if proof.thumbprint != jkt {
-            return Err(invalid("its key is not the one that the token is bound to"));
         }
         let used = UsedProof::new(&proof.jti, jkt, shown.now).ok_or(AuthErrorKind::Misconfigured)?;
         match self.replay.check(used).0 {

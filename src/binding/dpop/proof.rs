@@ -125,3 +125,51 @@ impl ProofClaims<'_> {
         Ok(())
     }
 }
+
+#[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
+mod tests {
+    use super::*;
+    use crate::clock::UnixTime;
+    use crate::jose::Algorithm;
+    use crate::scheme::Scheme;
+
+    /// RFC 9449 section 7.1.
+    const TOKEN: &str = "Kz~8mXK1EalYznwH-LC-1fBAo.4Ljp~zsPE_NeO.gxU";
+    const PROOF: &str = "eyJ0eXAiOiJkcG9wK2p3dCIsImFsZyI6IkVTMjU2IiwiandrIjp7Imt0eSI6IkVDIiwieCI6Imw4dEZyaHgtMzR0VjNoU\
+        klDUkRZOXpDa0RscEJoRjQyVVFVZldWQVdCRnMiLCJ5IjoiOVZFNGpmX09rX282NHpiVFRsY3VOSmFqSG10NnY5VERWclUwQ2R2R1JEQSIsIm\
+        NydiI6IlAtMjU2In19.eyJqdGkiOiJlMWozVl9iS2ljOC1MQUVCIiwiaHRtIjoiR0VUIiwiaHR1IjoiaHR0cHM6Ly9yZXNvdXJjZS5leGFtcG\
+        xlLm9yZy9wcm90ZWN0ZWRyZXNvdXJjZSIsImlhdCI6MTU2MjI2MjYxOCwiYXRoIjoiZlVIeU8ycjJaM0RaNTNFc05yV0JiMHhXWG9hTnk1OUl\
+        pS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA";
+    const IAT: i64 = 1_562_262_618;
+
+    fn judge(proof: &str, method: &str, path: &str, token: &str, now: i64) -> Result<Proof, &'static str> {
+        let request = http::Request::builder().method(method).uri(path).body(()).expect("a request");
+        let (head, ()) = request.into_parts();
+        let now = UnixTime::from_secs(now);
+        let shown = Shown { scheme: Scheme::Dpop, token, head: &head, jkt: None, x5t_s256: None, now };
+        let targets = [Target::parse("https://resource.example.org").expect("a URL")];
+        let algorithms = [Algorithm::ES256].into_iter().collect();
+        Proof::verify(proof.as_bytes(), &Expected { algorithms, targets: &targets }, &shown)
+    }
+
+    #[test]
+    fn the_example_of_the_rfc_verifies_and_nothing_near_it() {
+        let proof = judge(PROOF, "GET", "/protectedresource", TOKEN, IAT).unwrap_or_else(|why| panic!("{why}"));
+        assert_eq!(proof.thumbprint, "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
+        assert_eq!((proof.jti.as_str(), proof.nonce), ("e1j3V_bKic8-LAEB", None));
+        let refused = [
+            judge(PROOF, "POST", "/protectedresource", TOKEN, IAT),
+            judge(PROOF, "GET", "/protectedresource/", TOKEN, IAT),
+            judge(PROOF, "GET", "/protectedresource", "another", IAT),
+            judge(PROOF, "GET", "/protectedresource", TOKEN, IAT + 300),
+            judge(PROOF, "GET", "/protectedresource", TOKEN, IAT - 31),
+            judge(&PROOF.replace("2oW9", "2oW8"), "GET", "/protectedresource", TOKEN, IAT),
+            judge(&PROOF[..PROOF.len() - 1], "GET", "/protectedresource", TOKEN, IAT),
+            judge("", "GET", "/protectedresource", TOKEN, IAT),
+            judge(&"a".repeat(MAX_PROOF + 1), "GET", "/protectedresource", TOKEN, IAT),
+        ];
+        assert!(refused.iter().all(Result::is_err));
+        assert!(judge(PROOF, "GET", "/protectedresource", TOKEN, IAT + 299).is_ok());
+        assert!(judge(PROOF, "GET", "/protectedresource", TOKEN, IAT - 30).is_ok());
+    }
+}
