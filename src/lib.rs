@@ -42,9 +42,11 @@
 //! | trust tenants that come and go | [`verify::IssuerResolver`] |
 //! | spare a second signature check for the same token | [`TokenCache`] |
 //! | verify without HTTP: websockets, GraphQL, queues | [`Verifier::verify`] |
-//! | require scopes | [`RequireScopes`], [`authorize`] |
+//! | require scopes, a role, a recent login | [`RequireScopes`], [`authorize`] |
 //! | change the answer to a refused request | [`rejection`] |
-//! | take the token from another place | [`extract`] |
+//! | take the token from a cookie, the query, a websocket | [`extract`] |
+//! | take tokens that are bound to a key: DPoP, mutual TLS | [`binding`] |
+//! | tell clients where to get a token | [`metadata`] |
 //! | ask why a token is refused | [`Verifier::explain`] |
 //! | make tokens in your own tests | `testing::Authority` (feature `testing`) |
 //!
@@ -78,12 +80,14 @@ pub mod binding;
 mod claims;
 pub mod clock;
 mod crypto;
+mod early;
 mod error;
 mod events;
 pub mod extract;
 mod jose;
 pub mod keys;
 pub mod layer;
+pub mod metadata;
 mod policy;
 pub mod rejection;
 mod scheme;

@@ -8,8 +8,8 @@ use http::{Extensions, Request, Response};
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::GuardFuture;
 use crate::admission::{Admission, refuse};
+use crate::early::EarlyFuture;
 use crate::error::{AuthError, AuthErrorKind};
 use crate::events;
 use crate::rejection::{EmptyBody, MakeRejection};
@@ -93,7 +93,7 @@ where
 {
     type Response = S::Response;
     type Error = S::Error;
-    type Future = GuardFuture<S::Future, B>;
+    type Future = EarlyFuture<S::Future, B>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         self.inner.poll_ready(cx)
@@ -101,8 +101,8 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         match judge(&*self.guard.rule, request.extensions()) {
-            Ok(()) => GuardFuture::inner(self.inner.call(request)),
-            Err(error) => GuardFuture::refused(refuse(&*self.guard.maker, error, &request.into_parts().0)),
+            Ok(()) => EarlyFuture::inner(self.inner.call(request)),
+            Err(error) => EarlyFuture::early(refuse(&*self.guard.maker, error, &request.into_parts().0)),
         }
     }
 }

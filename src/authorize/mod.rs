@@ -34,14 +34,14 @@
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run()).unwrap();
 //! ```
 
-mod future;
 mod guard;
 mod require;
 mod scopes;
 mod step_up;
 
-pub use future::GuardFuture;
 pub use guard::{Guard, GuardService};
 pub use require::{PredicateRule, Require};
 pub use scopes::{RequireScopes, ScopeRule};
 pub use step_up::{StepUp, StepUpRule};
+
+pub use crate::early::EarlyFuture;

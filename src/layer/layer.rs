@@ -14,6 +14,7 @@ use crate::admission::Admission;
 use crate::binding::{Bindings, Pending, Shown};
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
 use crate::extract::{BearerHeader, Carrier, ExtractToken};
+use crate::metadata::ProtectedResource;
 use crate::rejection::{Challenges, EmptyBody, Words};
 use crate::scheme::Scheme;
 use crate::verify::{Issuer, Jwt, Verifier};
@@ -103,6 +104,34 @@ impl<C, R> JwtAuth<C, R> {
             words.dpop_algorithms = Some(algorithms.into());
             words.dpop_only = required;
         })
+    }
+
+    /// The metadata of this service as a protected resource (RFC 9728), from the layer's own settings: its issuers as
+    /// authorization servers, and what it asks of bound tokens. Serve it with the layer that it is, and name it in
+    /// challenges with [`resource_metadata`](Self::resource_metadata).
+    ///
+    /// # Errors
+    /// When the identifier is no `https` URL (`http` on loopback), or has a query, a fragment or a user.
+    pub fn metadata(&self, identifier: &str) -> Result<ProtectedResource, ConfigError> {
+        let mut resource = ProtectedResource::new(identifier)?;
+        for issuer in self.gate.verifier.issuer_names() {
+            resource = resource.authorization_server(issuer);
+        }
+        if self.gate.bindings.mtls {
+            resource = resource.member("tls_client_certificate_bound_access_tokens", true);
+        }
+        if let Some(dpop) = &self.gate.bindings.dpop {
+            let algorithms: Vec<_> = dpop.algorithm_names().split(' ').map(str::to_owned).collect();
+            resource = resource.member("dpop_signing_alg_values_supported", algorithms);
+            resource = resource.member("dpop_bound_access_tokens_required", dpop.is_required());
+        }
+        Ok(resource)
+    }
+
+    /// Names the metadata of this service in every challenge, those of guards too: `resource_metadata` (RFC 9728 §5.1).
+    #[must_use]
+    pub fn resource_metadata(self, resource: &ProtectedResource) -> Self {
+        self.word(|words| words.resource_metadata = Some(resource.url().into()))
     }
 
     /// Another place to take the token from.

@@ -232,6 +232,19 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
     }
 }
 
+impl<C> Verifier<C> {
+    /// The configured names of the issuers, without aliases, in order.
+    pub(crate) fn issuer_names(&self) -> Vec<&str> {
+        let mut names: Vec<_> = match &self.0.issuers.fixed {
+            Fixed::One(issuer) => issuer.name().into_iter().collect(),
+            Fixed::Several(issuers) => issuers.values().filter_map(|issuer| issuer.name()).collect(),
+        };
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+}
+
 /// What serde says of a payload that does not fit, without the value that it found there.
 fn without_values(error: &serde_json::Error) -> String {
     let text = error.to_string();

@@ -8,6 +8,7 @@ mod examples;
 mod fetching;
 mod guards;
 mod layer;
+mod metadata;
 mod mtls;
 mod provider;
 mod redaction;
