@@ -1,5 +1,6 @@
 //! [`Jwt<C>`](Jwt), and [`Scoped`] with the scopes that a handler needs, as extractors for axum.
 
+use std::any::type_name;
 use std::fmt;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -46,7 +47,7 @@ fn find<C: Send + Sync + 'static>(head: &Parts) -> Result<Option<Jwt<C>>, Missin
         Some(Admission { jwt: Some(jwt), .. }) => Some(jwt.claims_type()),
         None => None,
     };
-    events::misplaced("the extractor `Jwt`", std::any::type_name::<C>(), found);
+    events::misplaced("the extractor `Jwt`", type_name::<C>(), found);
     Err(MissingJwt::new(AuthErrorKind::Misconfigured.into(), head))
 }
 
@@ -104,6 +105,16 @@ impl<S: Scopes, C: Send + Sync + 'static, T: Sync> FromRequestParts<T> for Scope
     async fn from_request_parts(head: &mut Parts, state: &T) -> Result<Self, MissingJwt> {
         const { assert!(are_scopes(S::ALL), "`Scopes::ALL` names at least one scope, each a `scope-token`") };
         let jwt = <Jwt<C> as FromRequestParts<T>>::from_request_parts(head, state).await?;
+        // A guard asks the innermost layer: a token that one further out has left does not count.
+        match head.extensions.get::<Admission>().map(|admission| &admission.jwt) {
+            Some(Some(innermost)) if innermost.is(&jwt) => {}
+            Some(None) => return Err(MissingJwt::new(AuthErrorKind::MissingToken.into(), head)),
+            Some(Some(other)) => {
+                events::misplaced("the extractor `Scoped`", type_name::<C>(), Some(other.claims_type()));
+                return Err(MissingJwt::new(AuthErrorKind::Misconfigured.into(), head));
+            }
+            None => return Err(MissingJwt::new(AuthErrorKind::Misconfigured.into(), head)),
+        }
         if S::ALL.iter().all(|scope| jwt.has_scope(scope)) {
             return Ok(Self { jwt, scopes: PhantomData });
         }

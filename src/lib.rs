@@ -36,6 +36,7 @@
 //! | say whose tokens, for whom, and how old | [`Issuer`] |
 //! | load a secret, PEM, DER, JWK, or a JWK set | [`KeySet`], [`keys::Key`] |
 //! | take keys from an identity provider | `Issuer::discover`, or `keys::RemoteJwks` with its knobs and handle |
+//! | trust Auth0, Okta, Cognito, Entra, Keycloak, Google, GitHub … | [`providers`] |
 //! | watch a file with keys | [`keys::KeyFile`] |
 //! | bring keys from a place of your own | [`KeySource`] |
 //! | trust several issuers, or add rules of your own | [`Verifier::builder`] |
@@ -89,6 +90,7 @@ pub mod keys;
 pub mod layer;
 pub mod metadata;
 mod policy;
+pub mod providers;
 pub mod rejection;
 mod scheme;
 #[cfg(feature = "testing")]

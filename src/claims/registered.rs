@@ -19,11 +19,27 @@ pub(crate) struct ClaimNames {
     pub(crate) scopes: Vec<Cow<'static, str>>,
     /// What must be there, whatever it holds. At most 64.
     pub(crate) required: Vec<Cow<'static, str>>,
+    /// What must be there as a string, and equal one of these. At most 64.
+    pub(crate) valued: Vec<(Cow<'static, str>, Vec<Box<str>>)>,
 }
 
 impl Default for ClaimNames {
     fn default() -> Self {
-        Self { audience: "aud".into(), scopes: vec!["scope".into(), "scp".into()], required: Vec::new() }
+        Self {
+            audience: "aud".into(),
+            scopes: vec!["scope".into(), "scp".into()],
+            required: Vec::new(),
+            valued: Vec::new(),
+        }
+    }
+}
+
+impl ClaimNames {
+    /// The bit of a claim that has one of the values that it must have.
+    fn value_bit(&self, name: &str, value: &Member<'_>) -> u64 {
+        let Some(at) = self.valued.iter().position(|(valued, _)| valued == name) else { return 0 };
+        let matches = value.text().is_some_and(|text| self.valued[at].1.iter().any(|accepted| **accepted == *text));
+        u64::from(matches) << at
     }
 }
 
@@ -118,6 +134,8 @@ pub(crate) struct Registered<'p> {
     pub(crate) is_event: bool,
     /// A bit for each name in [`ClaimNames::required`].
     pub(crate) required: u64,
+    /// A bit for each name in [`ClaimNames::valued`] whose claim has one of its values.
+    pub(crate) valued: u64,
 }
 
 impl<'p> Registered<'p> {
@@ -173,7 +191,10 @@ impl<'de> Visitor<'de> for RegisteredSeed<'_> {
             }
             match &*name {
                 "iss" => claims.iss = map.next_value()?,
-                "sub" => claims.sub = map.next_value()?,
+                "sub" => {
+                    claims.sub = map.next_value()?;
+                    claims.valued |= self.0.value_bit("sub", &claims.sub);
+                }
                 "jti" => claims.jti = map.next_value()?,
                 "client_id" => claims.client_id = map.next_value()?,
                 "exp" => claims.exp = map.next_value()?,
@@ -186,6 +207,8 @@ impl<'de> Visitor<'de> for RegisteredSeed<'_> {
                     claims.is_event |= other == "events";
                     if self.0.scopes.contains(&name) {
                         map.next_value_seed(ScopesSeed(&mut claims.scopes))?;
+                    } else if self.0.valued.iter().any(|(valued, _)| *valued == name) {
+                        claims.valued |= self.0.value_bit(&name, &map.next_value()?);
                     } else {
                         map.next_value::<IgnoredAny>()?;
                     }
@@ -505,6 +528,7 @@ mod tests {
             audience: "client_id".into(),
             scopes: vec!["permissions".into()],
             required: vec!["tenant".into(), "sub".into(), "gone".into()],
+            valued: Vec::new(),
         };
         let payload = br#"{"aud":"x","client_id":"c","permissions":["p"],"scope":"s","tenant":null,"sub":"u"}"#;
         let claims = Registered::parse(payload, &names).expect("valid");
@@ -512,6 +536,27 @@ mod tests {
         assert_eq!(claims.client_id, Member::Text("c".into()));
         assert_eq!(claims.scopes.as_str(), "p");
         assert_eq!(claims.required, 0b011);
+    }
+
+    #[test]
+    fn claims_with_values_are_strings_that_equal_one_of_them() {
+        let names = ClaimNames {
+            valued: vec![("use".into(), vec!["access".into(), "both".into()]), ("sub".into(), vec!["u".into()])],
+            ..ClaimNames::default()
+        };
+        let cases = [
+            (r#"{"use":"access","sub":"u"}"#, 0b11),
+            (r#"{"\u0075se":"bot\u0068"}"#, 0b01),
+            (r#"{"sub":"u"}"#, 0b10),
+            (r#"{"use":"Access","sub":"u "}"#, 0),
+            (r#"{"use":["access"],"sub":null}"#, 0),
+            (r#"{"x":{"use":"access"}}"#, 0),
+            ("{}", 0),
+        ];
+        for (payload, expected) in cases {
+            let claims = Registered::parse(payload.as_bytes(), &names).expect("valid");
+            assert_eq!(claims.valued, expected, "{payload}");
+        }
     }
 
     #[test]

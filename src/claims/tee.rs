@@ -28,7 +28,9 @@ pub(crate) fn parse<'p, C: DeserializeOwned>(
     registered: &mut Registered<'p>,
 ) -> Result<Result<C, serde_json::Error>, AuthErrorKind> {
     let text = std::str::from_utf8(payload).map_err(|_| AuthErrorKind::MalformedPayload)?;
-    let mut notes = Notes { names, seen: Names::new(), claims: registered, is_complete: true, pending: 1 };
+    // Few issuers ask for values: the second pass is theirs to pay.
+    let is_complete = names.valued.is_empty();
+    let mut notes = Notes { names, seen: Names::new(), claims: registered, is_complete, pending: 1 };
     let mut json = serde_json::Deserializer::from_str(text);
     let claims = C::deserialize(Claims { json: &mut json, notes: &mut notes });
     let claims = claims.and_then(|claims| json.end().map(|()| claims));

@@ -9,7 +9,9 @@
 //!
 //! ```
 //! # use std::convert::Infallible;
+//! use bytes::Bytes;
 //! use http::{Request, Response, StatusCode};
+//! use http_body_util::Full;
 //! use tower::{ServiceBuilder, ServiceExt, service_fn};
 //! use tower_jwt_auth::testing::Authority;
 //! use tower_jwt_auth::{Algorithm, JwtAuth};
@@ -21,14 +23,14 @@
 //! let service = ServiceBuilder::new()
 //!     .layer(resource)
 //!     .layer(auth)
-//!     .service(service_fn(async |_: Request<String>| Ok::<_, Infallible>(Response::new(String::new()))));
+//!     .service(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))));
 //!
 //! // Answered without a token.
-//! let request = Request::get("/.well-known/oauth-protected-resource/mcp").body(String::new())?;
+//! let request = Request::get("/.well-known/oauth-protected-resource/mcp").body(())?;
 //! assert_eq!(service.clone().oneshot(request).await?.status(), StatusCode::OK);
 //!
 //! // Refused, with the way to one.
-//! let response = service.oneshot(Request::get("/mcp").body(String::new())?).await?;
+//! let response = service.oneshot(Request::get("/mcp").body(())?).await?;
 //! let challenge = response.headers()["www-authenticate"].to_str()?;
 //! let document = "https://api.example.com/.well-known/oauth-protected-resource/mcp";
 //! assert_eq!(challenge, format!("Bearer resource_metadata=\"{document}\""));

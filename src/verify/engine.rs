@@ -280,6 +280,11 @@ impl Trusted {
             see.saw(Check::Claims, || "`cnf` binds the token to something that cannot be checked here".to_owned());
             return Err(AuthErrorKind::BindingNotChecked.into());
         }
+        let wrong = (0..self.claims.valued.len()).find(|at| registered.valued & (1 << at) == 0);
+        if let Some((name, _)) = wrong.map(|at| &self.claims.valued[at]) {
+            see.saw(Check::Claims, || format!("{name:?} is not what it must be"));
+            return Err(AuthError::new(AuthErrorKind::ClaimRefused).with_detail(format!("`{name}`")));
+        }
         let texts = [&registered.sub, &registered.client_id, &registered.jti];
         if self.is_profiled && missing().is_none() && texts.iter().any(|claim| claim.text().is_none()) {
             see.saw(Check::Claims, || "`sub`, `client_id` and `jti` are strings (RFC 9068 section 2.2)".to_owned());

@@ -44,6 +44,9 @@ pub struct Issuer {
     claims: ClaimNames,
     binding_checked_upstream: bool,
     is_profiled: bool,
+    /// Strangers can get a token for any audience from it.
+    is_shared: bool,
+    any_subject: bool,
 }
 
 impl Issuer {
@@ -60,6 +63,8 @@ impl Issuer {
             claims: ClaimNames::default(),
             binding_checked_upstream: false,
             is_profiled: false,
+            is_shared: false,
+            any_subject: false,
         }
     }
 
@@ -177,6 +182,33 @@ impl Issuer {
         self
     }
 
+    /// A claim that must be there as a string, and equal one of these, byte for byte: a subject, an owner, a tenant, a kind
+    /// of token. Call it again for other claims, 64 at most. Remember that it is a rule about every token of this issuer:
+    /// the rule about one route is [`Require`](crate::authorize::Require).
+    pub fn require_claim_value<V: Into<String>>(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        values: impl IntoIterator<Item = V>,
+    ) -> Self {
+        let values = values.into_iter().map(|value| value.into().into_boxed_str()).collect();
+        self.claims.valued.push((name.into(), values));
+        self
+    }
+
+    /// Marks an issuer from which strangers can get a token for any audience: it is then not built without a
+    /// [rule on a claim](Self::require_claim_value). Those of [`providers`](crate::providers) are marked.
+    pub fn shared(mut self) -> Self {
+        self.is_shared = true;
+        self
+    }
+
+    /// Takes the tokens of everybody who can get one from a [shared](Self::shared) issuer. Gives up knowing who may come:
+    /// only where rules of one's own decide that.
+    pub fn danger_any_subject(mut self) -> Self {
+        self.any_subject = true;
+        self
+    }
+
     /// The claims that hold scopes, as a space-separated string or an array: `scope` and `scp` unless set.
     pub fn scope_claims<T: Into<Cow<'static, str>>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
         self.claims.scopes = names.into_iter().map(Into::into).collect();
@@ -206,6 +238,7 @@ impl Issuer {
         if self.audiences.iter().any(|audience| audience.is_empty()) {
             return Err(ConfigError::new("an audience is empty: name this service"));
         }
+        self.check_values()?;
         if self.types.is_empty() {
             return Err(ConfigError::new("the list of types is empty: name one, or leave the list out"));
         }
@@ -239,6 +272,39 @@ impl Issuer {
             binding_checked_upstream: self.binding_checked_upstream,
             is_profiled: self.is_profiled,
         })
+    }
+}
+
+impl Issuer {
+    /// The rules on the values of claims.
+    fn check_values(&self) -> Result<(), ConfigError> {
+        let valued = &self.claims.valued;
+        if self.is_shared && !self.any_subject && valued.is_empty() {
+            return Err(ConfigError::new(
+                "strangers can get tokens for any audience from this issuer: say who may come with \
+                 `.require_claim_value(…)`, or take everybody with `.danger_any_subject()`",
+            ));
+        }
+        if valued.len() > 64 {
+            return Err(ConfigError::new("at most 64 claims can have required values"));
+        }
+        for (at, (name, values)) in valued.iter().enumerate() {
+            if values.is_empty() {
+                return Err(ConfigError::new(format!("the claim {name:?} has no value that it may have: name one")));
+            }
+            if valued[..at].iter().any(|(other, _)| other == name) {
+                return Err(ConfigError::new(format!("the claim {name:?} is given values twice: give them at once")));
+            }
+            let is_judged = matches!(&**name, "iss" | "exp" | "nbf" | "iat" | "jti" | "acr" | "auth_time" | "cnf")
+                || *name == self.claims.audience
+                || (*name == "client_id" || self.claims.scopes.contains(name));
+            if is_judged {
+                return Err(ConfigError::new(format!(
+                    "the values of {name:?} are judged elsewhere: see `.audience(…)`, `RequireScopes` and `Require`"
+                )));
+            }
+        }
+        Ok(())
     }
 }
 

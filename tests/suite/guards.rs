@@ -336,6 +336,31 @@ async fn a_handler_can_name_its_scopes_in_its_signature() {
 }
 
 #[tokio::test]
+async fn scoped_asks_the_innermost_layer() {
+    let (outer, inner) = (World::new(), World::new());
+    let verifier = Verifier::builder().trust(inner.authority.trusted()).clock(inner.clock.clone());
+    let other = JwtAuth::<OtherClaims>::with(verifier.build().expect("valid")).optional();
+    let other = other.extractor(tower_jwt_auth::extract::Header::new("x-inner").expect("a name"));
+    let app = Router::new()
+        .route("/", get(async |_: Scoped<ReadAndWrite, Claims>| "passed"))
+        .layer(other)
+        .layer(outer.auth());
+    let scopes = json!({"scope": "orders:read orders:write"});
+    let ask = |inner_token: Option<String>| {
+        let mut request = Request::builder().header("authorization", format!("Bearer {}", outer.token(&scopes)));
+        if let Some(token) = inner_token {
+            request = request.header("x-inner", token);
+        }
+        app.clone().oneshot(request.body(Body::empty()).expect("a request"))
+    };
+    assert_eq!(ask(None).await.expect("infallible").status(), StatusCode::UNAUTHORIZED);
+    let log = Log::start();
+    let response = ask(Some(inner.token(&scopes))).await.expect("infallible");
+    assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    assert!(log.text().contains("support::Claims") && log.text().contains("OtherClaims"), "{}", log.text());
+}
+
+#[tokio::test]
 async fn what_a_step_up_asks_for_is_there_for_handlers_too() {
     let world = World::new();
     let service = world.auth().layer(service_fn(async |request: Request<String>| {

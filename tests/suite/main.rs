@@ -11,6 +11,7 @@ mod layer;
 mod metadata;
 mod mtls;
 mod provider;
+mod providers;
 mod redaction;
 mod remembered;
 #[cfg(feature = "remote")]

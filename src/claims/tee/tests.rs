@@ -191,6 +191,7 @@ fn one_pass_sees_what_two_passes_see() {
             audience: "client_id".into(),
             scopes: vec!["sub".into(), "email".into(), "scope".into()],
             required: vec!["email".into(), "exp".into()],
+            valued: Vec::new(),
         },
     ];
     for names in &configurations {

@@ -1,0 +1,266 @@
+//! Providers: what is particular about the tokens of each, as data.
+//!
+//! A [`Provider`] is a name, the place of its keys, and rules. It becomes an [`Issuer`] with `discover()` (feature
+//! `remote`), or with keys of one's own by [`with_keys`](Provider::with_keys), and takes every setting of an [`Issuer`]
+//! from there.
+//!
+//! | Provider | What is checked beyond signature, issuer, audience and times | What its tokens lack |
+//! |---|---|---|
+//! | [`auth0`] | nothing: the name ends with a slash | `typ` is `JWT` unless the RFC 9068 profile is chosen for the API; scopes may be in `permissions` |
+//! | [`okta`], [`okta_org`] | nothing | `client_id` (it is `cid`), `typ`; tokens of the org server are for Okta itself, and their form may change |
+//! | [`cognito_access`], [`cognito_id`] | `token_use`; access tokens are told apart by `client_id` | access tokens: `aud`, `typ` |
+//! | [`entra`], [`entra_v1`] | `tid` is the tenant | keys without `alg`; no `jti` (it is `uti`); application tokens: `scp` |
+//! | [`keycloak`] | nothing; roles with [`KeycloakRoles`] | `typ: at+jwt`; often an `aud` of one's own: add an audience mapper |
+//! | [`google`] | a rule on a claim is required (`hd`, `email`, `sub`) | id tokens only: access tokens are opaque |
+//! | [`github_actions`] | a rule on a claim is required (`repository`, `repository_owner_id`, `environment`) | `client_id`, scopes |
+//! | [`gitlab`] | a rule on a claim is required (`project_path`, `namespace_id`) | `client_id`, scopes |
+//! | [`kubernetes`] | nothing: give the service account with a rule on `sub` | `client_id`, scopes, `typ` |
+//! | [`cloudflare_access`] | nothing: the audience is the AUD tag of the application | keys and name are the team's, so every application shares them; `typ`, scopes |
+//!
+//! Cloudflare Access sends its token in the header `Cf-Access-Jwt-Assertion` and in the cookie `CF_Authorization`: take it
+//! with [`extract::Header`](crate::extract::Header), or with that `or` [`extract::Cookie`](crate::extract::Cookie).
+//!
+//! Not supported: `x-amzn-oidc-data` of AWS load balancers. Its segments are padded, which RFC 7515 §2 forbids, its keys are
+//! PEMs at a URL made from the token's own header, and it has neither `iss` in the payload nor an `aud`.
+//!
+//! ```
+//! use tower_jwt_auth::testing::Authority;
+//! use tower_jwt_auth::{Algorithm, Verifier, providers};
+//!
+//! # let keys = Authority::new(Algorithm::RS256).key_set();
+//! # let again = keys.clone();
+//! let github = providers::github_actions().with_keys(keys).audience("https://deploy.example.com");
+//! let owner = github.require_claim_value("repository", ["octo-org/octo-repo"]);
+//! assert!(Verifier::<serde_json::Value>::new(owner).is_ok());
+//!
+//! // Refused: everybody on GitHub can get a token for any audience.
+//! let everybody = providers::github_actions().with_keys(again).audience("https://deploy.example.com");
+//! assert!(Verifier::<serde_json::Value>::new(everybody).is_err());
+//! ```
+
+mod keycloak;
+
+pub use keycloak::KeycloakRoles;
+
+use crate::error::ConfigError;
+use crate::keys::KeySource;
+use crate::verify::Issuer;
+
+/// A provider whose keys are still to be found.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Provider {
+    name: String,
+    aliases: &'static [&'static str],
+    #[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "nothing is fetched then"))]
+    place: Place,
+    is_shared: bool,
+    audience_claim: Option<&'static str>,
+    values: Vec<(&'static str, String)>,
+}
+
+/// Where the keys are.
+#[derive(Clone, Debug)]
+#[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "nothing is fetched then"))]
+enum Place {
+    /// In the metadata, where the name says.
+    Named,
+    /// In the metadata at this URL.
+    Metadata(String),
+    /// At this URL.
+    Keys(String),
+}
+
+impl Provider {
+    fn new(name: String) -> Self {
+        let (aliases, place) = (&[][..], Place::Named);
+        Self { name, aliases, place, is_shared: false, audience_claim: None, values: Vec::new() }
+    }
+
+    /// What its tokens have in `iss`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The issuer with its keys where the provider publishes them. For knobs and a handle for operators, give a
+    /// [`RemoteJwks`](crate::keys::RemoteJwks) to [`with_keys`](Self::with_keys).
+    ///
+    /// # Errors
+    /// When a URL that was made from the arguments is none.
+    #[cfg(feature = "remote")]
+    pub fn discover(self) -> Result<Issuer, ConfigError> {
+        use crate::keys::RemoteJwks;
+
+        let keys = match &self.place {
+            Place::Named => RemoteJwks::discover(&*self.name),
+            Place::Metadata(url) => RemoteJwks::discover_at(url, &*self.name),
+            Place::Keys(url) => RemoteJwks::from_url(url),
+        };
+        Ok(self.with_keys(keys.build()?))
+    }
+
+    /// The issuer with keys of one's own: from a file, or fetched by one's own client.
+    pub fn with_keys(self, keys: impl KeySource) -> Issuer {
+        let mut issuer = Issuer::new(self.name, keys);
+        for alias in self.aliases {
+            issuer = issuer.alias(*alias);
+        }
+        if let Some(claim) = self.audience_claim {
+            issuer = issuer.audience_claim(claim);
+        }
+        for (name, value) in self.values {
+            issuer = issuer.require_claim_value(name, [value]);
+        }
+        if self.is_shared { issuer.shared() } else { issuer }
+    }
+}
+
+/// [Auth0](https://auth0.com/docs/secure/tokens/access-tokens): `domain` as in `tenant.eu.auth0.com`, or a custom one. The
+/// audience is the identifier of the API.
+///
+/// # Errors
+/// When the domain is no host.
+pub fn auth0(domain: &str) -> Result<Provider, ConfigError> {
+    Ok(Provider::new(format!("https://{}/", host(domain)?)))
+}
+
+/// [Okta](https://developer.okta.com/docs/concepts/auth-servers/), a custom authorization server: `server` is its id, or
+/// `default`. The audience is the one of the server, `api://default` for the default one.
+///
+/// # Errors
+/// When the domain is no host, or the id no part of a path.
+pub fn okta(domain: &str, server: &str) -> Result<Provider, ConfigError> {
+    Ok(Provider::new(format!("https://{}/oauth2/{}", host(domain)?, segment(server)?)))
+}
+
+/// Okta, the org authorization server: for id tokens. Its access tokens are for Okta's own API, and Okta asks others not to
+/// verify them.
+///
+/// # Errors
+/// When the domain is no host.
+pub fn okta_org(domain: &str) -> Result<Provider, ConfigError> {
+    Ok(Provider::new(format!("https://{}", host(domain)?)))
+}
+
+/// [Amazon Cognito](https://docs.aws.amazon.com/cognito/latest/developerguide/amazon-cognito-user-pools-using-the-access-token.html),
+/// access tokens of a user pool. They have no `aud`: the audience is the id of the app client.
+///
+/// # Errors
+/// When region or pool are no parts of a URL.
+pub fn cognito_access(region: &str, pool: &str) -> Result<Provider, ConfigError> {
+    Ok(Provider { audience_claim: Some("client_id"), ..cognito(region, pool, "access")? })
+}
+
+/// Amazon Cognito, id tokens of a user pool. The audience is the id of the app client.
+///
+/// # Errors
+/// When region or pool are no parts of a URL.
+pub fn cognito_id(region: &str, pool: &str) -> Result<Provider, ConfigError> {
+    cognito(region, pool, "id")
+}
+
+fn cognito(region: &str, pool: &str, token_use: &str) -> Result<Provider, ConfigError> {
+    let name = format!("https://cognito-idp.{}.amazonaws.com/{}", host(region)?, segment(pool)?);
+    Ok(Provider { values: vec![("token_use", token_use.to_owned())], ..Provider::new(name) })
+}
+
+/// [Microsoft Entra](https://learn.microsoft.com/en-us/entra/identity-platform/access-tokens), tokens of version 2 from one
+/// tenant. The audience is the id of the application. Several tenants are several issuers; for tenants that come and go see
+/// [`IssuerResolver`](crate::verify::IssuerResolver).
+///
+/// # Errors
+/// When the tenant is not its id, a GUID: names such as `common` stand for tenants of strangers.
+pub fn entra(tenant: &str) -> Result<Provider, ConfigError> {
+    let tenant = guid(tenant)?;
+    let name = format!("https://login.microsoftonline.com/{tenant}/v2.0");
+    Ok(Provider { values: vec![("tid", tenant)], ..Provider::new(name) })
+}
+
+/// Microsoft Entra, tokens of version 1: those of an application whose manifest does not ask for version 2. The audience is
+/// its identifier URI or id.
+///
+/// # Errors
+/// When the tenant is not its id, a GUID.
+pub fn entra_v1(tenant: &str) -> Result<Provider, ConfigError> {
+    let tenant = guid(tenant)?;
+    let metadata = format!("https://login.microsoftonline.com/{tenant}/.well-known/openid-configuration");
+    let name = format!("https://sts.windows.net/{tenant}/");
+    Ok(Provider { place: Place::Metadata(metadata), values: vec![("tid", tenant)], ..Provider::new(name) })
+}
+
+/// [Keycloak](https://www.keycloak.org/docs/latest/server_admin/): the URL of the server, with `/auth` where it has that,
+/// and a realm. Its tokens have the audience `account` unless an audience mapper adds one's own.
+///
+/// # Errors
+/// When the realm is no part of a path.
+pub fn keycloak(server: &str, realm: &str) -> Result<Provider, ConfigError> {
+    Ok(Provider::new(format!("{}/realms/{}", server.trim_end_matches('/'), segment(realm)?)))
+}
+
+/// [Google](https://developers.google.com/identity/openid-connect/openid-connect), id tokens. The audience is the id of the
+/// client. Everybody with an account can get one: say who may come with a rule on `hd`, `email` or `sub`.
+pub fn google() -> Provider {
+    let name = "https://accounts.google.com".to_owned();
+    Provider { aliases: &["accounts.google.com"], is_shared: true, ..Provider::new(name) }
+}
+
+/// [GitHub Actions](https://docs.github.com/en/actions/concepts/security/openid-connect). Every workflow can ask for a token
+/// for any audience: say whose may come with a rule on `repository`, `repository_owner_id` or `sub`.
+pub fn github_actions() -> Provider {
+    Provider { is_shared: true, ..Provider::new("https://token.actions.githubusercontent.com".to_owned()) }
+}
+
+/// [GitLab CI](https://docs.gitlab.com/ci/secrets/id_token_authentication/) of GitLab.com, or of a server of one's own. Every
+/// job can ask for a token for any audience: say whose may come with a rule on `project_path`, `namespace_id` or `sub`.
+///
+/// # Errors
+/// When the host is none.
+pub fn gitlab(domain: &str) -> Result<Provider, ConfigError> {
+    Ok(Provider { is_shared: true, ..Provider::new(format!("https://{}", host(domain)?)) })
+}
+
+/// [Kubernetes](https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#serviceaccount-token-volume-projection)
+/// service accounts: the issuer of the cluster, as in `--service-account-issuer`. The audience is that of the projected
+/// volume; say which account may come with a rule on `sub`, as in `system:serviceaccount:NAMESPACE:NAME`.
+///
+/// A cluster's keys often need its own CA and a token: give `RemoteJwks` a client that has them.
+pub fn kubernetes(issuer: &str) -> Provider {
+    Provider::new(issuer.to_owned())
+}
+
+/// [Cloudflare Access](https://developers.cloudflare.com/cloudflare-one/access-controls/applications/http-apps/authorization-cookie/validating-json/):
+/// the team's domain, as in `team.cloudflareaccess.com`. The audience is the AUD tag of the application.
+///
+/// # Errors
+/// When the domain is no host.
+pub fn cloudflare_access(domain: &str) -> Result<Provider, ConfigError> {
+    let name = format!("https://{}", host(domain)?);
+    Ok(Provider { place: Place::Keys(format!("{name}/cdn-cgi/access/certs")), ..Provider::new(name) })
+}
+
+/// A host, with a port or not.
+fn host(text: &str) -> Result<&str, ConfigError> {
+    let is_host = text.parse::<http::uri::Authority>().is_ok_and(|authority| !authority.as_str().contains('@'));
+    if is_host {
+        Ok(text)
+    } else {
+        Err(ConfigError::new(format!("{text:?} is no host: leave `https://` and paths out")))
+    }
+}
+
+/// One part of a path, in unreserved characters.
+fn segment(text: &str) -> Result<&str, ConfigError> {
+    let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
+    let is_segment = !text.is_empty() && text.bytes().all(allowed) && text.bytes().any(|byte| byte != b'.');
+    if is_segment { Ok(text) } else { Err(ConfigError::new(format!("{text:?} is no part of a path"))) }
+}
+
+/// A GUID, in the small letters that tokens have.
+fn guid(text: &str) -> Result<String, ConfigError> {
+    let groups = text.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
+    if groups && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+        Ok(text.to_ascii_lowercase())
+    } else {
+        Err(ConfigError::new(format!("{text:?} is no tenant: give its id, a GUID")))
+    }
+}

@@ -1,0 +1,352 @@
+//! Presets of providers, on tokens in the shape that each documents, and on the nearest wrong ones.
+
+use serde_json::{Value, json};
+use tower_jwt_auth::providers::{self, Provider};
+use tower_jwt_auth::testing::Authority;
+use tower_jwt_auth::verify::Check;
+use tower_jwt_auth::{Algorithm, AuthErrorKind, ConfigError, Issuer, Jwt, Verifier};
+
+use crate::support::verdict;
+
+const TENANT: &str = "9122040d-6c67-4c5b-b112-36a304b66dad";
+
+/// One provider: its preset with the settings of a service, a documented token, and what is near it.
+struct Case {
+    provider: Provider,
+    settings: fn(Issuer) -> Issuer,
+    /// `kid` and `typ` of its tokens, and their claims beside the times.
+    header: Value,
+    claims: Value,
+    /// Changes to the claims, `null` for one that is left out, and the refusal.
+    wrong: Vec<(Value, AuthErrorKind)>,
+}
+
+fn cases() -> Vec<Case> {
+    use AuthErrorKind::{ClaimRefused, InvalidAudience, InvalidIssuer, MissingClaim};
+    let valid = |provider: Result<Provider, ConfigError>| provider.expect("valid");
+    vec![
+        Case {
+            provider: valid(providers::auth0("tenant.eu.auth0.com")),
+            settings: |issuer| issuer.audience("https://api.example.com").scope_claims(["scope", "permissions"]),
+            header: json!({"typ": "JWT"}),
+            claims: json!({
+                "iss": "https://tenant.eu.auth0.com/", "sub": "auth0|123456", "azp": "my_client_id", "gty": "password",
+                "aud": ["https://api.example.com", "https://tenant.eu.auth0.com/userinfo"],
+                "scope": "openid profile", "permissions": ["read:orders"],
+            }),
+            wrong: vec![
+                (json!({"iss": "https://tenant.eu.auth0.com"}), InvalidIssuer),
+                (json!({"iss": "https://other.eu.auth0.com/"}), InvalidIssuer),
+                (json!({"aud": "my_client_id"}), InvalidAudience),
+            ],
+        },
+        Case {
+            provider: valid(providers::auth0("tenant.eu.auth0.com")),
+            settings: |issuer| issuer.audience("https://api.example.com").access_token_profile(),
+            header: json!({"typ": "at+jwt"}),
+            claims: json!({
+                "iss": "https://tenant.eu.auth0.com/", "sub": "auth0|123456", "client_id": "my_client_id", "jti": "x",
+                "aud": "https://api.example.com", "scope": "openid profile",
+            }),
+            wrong: vec![(json!({"client_id": null}), MissingClaim), (json!({"jti": null}), MissingClaim)],
+        },
+        Case {
+            provider: valid(providers::okta("dev-1.okta.com", "default")),
+            settings: |issuer| issuer.audience("api://default"),
+            header: json!({"typ": null}),
+            claims: json!({
+                "ver": 1, "jti": "AT.0mP4", "iss": "https://dev-1.okta.com/oauth2/default", "aud": "api://default",
+                "cid": "nmdP1fcyvdVO11AL7ECm", "uid": "00ujmdobSnj0ZMdPn0g3", "scp": ["openid", "orders"], "sub": "a@b",
+            }),
+            wrong: vec![
+                (json!({"iss": "https://dev-1.okta.com"}), InvalidIssuer),
+                (json!({"aud": "https://dev-1.okta.com"}), InvalidAudience),
+            ],
+        },
+        Case {
+            provider: valid(providers::okta_org("dev-1.okta.com")),
+            settings: |issuer| issuer.audience("client"),
+            header: json!({}),
+            claims: json!({"iss": "https://dev-1.okta.com", "aud": "client", "sub": "00u"}),
+            wrong: vec![(json!({"iss": "https://dev-1.okta.com/oauth2/default"}), InvalidIssuer)],
+        },
+        Case {
+            provider: valid(providers::cognito_access("us-east-1", "us-east-1_example")),
+            settings: |issuer| issuer.audience("57cbishk4j24pabc1234567890"),
+            header: json!({"typ": null}),
+            claims: json!({
+                "iss": "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_example", "aud": null,
+                "client_id": "57cbishk4j24pabc1234567890", "token_use": "access", "sub": "aaaa", "username": "bob",
+                "scope": "aws.cognito.signin.user.admin", "auth_time": 1_676_312_777, "jti": "dddd", "version": 2,
+            }),
+            wrong: vec![
+                (json!({"token_use": "id"}), ClaimRefused),
+                (json!({"token_use": null}), ClaimRefused),
+                (json!({"client_id": "another"}), InvalidAudience),
+                (json!({"client_id": null, "aud": "57cbishk4j24pabc1234567890"}), InvalidAudience),
+                (json!({"iss": "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_other"}), InvalidIssuer),
+            ],
+        },
+        Case {
+            provider: valid(providers::cognito_id("us-east-1", "us-east-1_example")),
+            settings: |issuer| issuer.audience("57cbishk4j24pabc1234567890"),
+            header: json!({"typ": null}),
+            claims: json!({
+                "iss": "https://cognito-idp.us-east-1.amazonaws.com/us-east-1_example", "token_use": "id", "sub": "aaaa",
+                "aud": "57cbishk4j24pabc1234567890", "email": "bob@example.com", "email_verified": true,
+            }),
+            wrong: vec![(json!({"token_use": "access"}), ClaimRefused), (json!({"aud": "another"}), InvalidAudience)],
+        },
+        Case {
+            provider: valid(providers::entra(TENANT)),
+            settings: |issuer| issuer.audience("6e74172b-be56-4843-9ff4-e66a39bb12e3"),
+            header: json!({"typ": "JWT"}),
+            claims: json!({
+                "aud": "6e74172b-be56-4843-9ff4-e66a39bb12e3", "tid": TENANT, "ver": "2.0", "uti": "x", "oid": "y",
+                "iss": format!("https://login.microsoftonline.com/{TENANT}/v2.0"), "scp": "access_as_user", "sub": "z",
+            }),
+            wrong: vec![
+                (json!({"tid": "00000000-6c67-4c5b-b112-36a304b66dad"}), ClaimRefused),
+                (json!({"tid": null}), ClaimRefused),
+                (json!({"iss": "https://login.microsoftonline.com/{tenantid}/v2.0"}), InvalidIssuer),
+                (json!({"iss": format!("https://sts.windows.net/{TENANT}/")}), InvalidIssuer),
+            ],
+        },
+        Case {
+            provider: valid(providers::entra_v1(&TENANT.to_uppercase())),
+            settings: |issuer| issuer.audience("api://orders"),
+            header: json!({"typ": "JWT"}),
+            claims: json!({
+                "aud": "api://orders", "iss": format!("https://sts.windows.net/{TENANT}/"), "tid": TENANT, "ver": "1.0",
+                "appid": "x", "appidacr": "0", "scp": "user_impersonation", "sub": "z", "uti": "y",
+            }),
+            wrong: vec![(json!({"iss": format!("https://sts.windows.net/{TENANT}")}), InvalidIssuer)],
+        },
+        Case {
+            provider: valid(providers::keycloak("https://sso.example.com/", "shop")),
+            settings: |issuer| issuer.audience("orders"),
+            header: json!({"typ": "JWT"}),
+            claims: json!({
+                "iss": "https://sso.example.com/realms/shop", "aud": ["orders", "account"], "azp": "spa", "sub": "u",
+                "typ": "Bearer", "realm_access": {"roles": ["admin"]}, "resource_access": {"orders": {"roles": ["read"]}},
+                "scope": "openid email", "acr": "1", "auth_time": 0, "sid": "s", "jti": "j",
+            }),
+            wrong: vec![
+                (json!({"aud": "account"}), InvalidAudience),
+                (json!({"iss": "https://sso.example.com/realms/master"}), InvalidIssuer),
+            ],
+        },
+        Case {
+            provider: providers::google(),
+            settings: |issuer| {
+                issuer.audience("1234987819200.apps.googleusercontent.com").require_claim_value("hd", ["example.com"])
+            },
+            header: json!({"typ": "JWT"}),
+            claims: json!({
+                "iss": "https://accounts.google.com", "azp": "1234987819200.apps.googleusercontent.com", "sub": "107",
+                "aud": "1234987819200.apps.googleusercontent.com", "hd": "example.com", "email": "a@example.com",
+                "email_verified": true, "at_hash": "HK6E", "nonce": "0394852",
+            }),
+            wrong: vec![
+                (json!({"hd": "evil.example"}), ClaimRefused),
+                (json!({"hd": null}), ClaimRefused),
+                (json!({"iss": "http://accounts.google.com"}), InvalidIssuer),
+            ],
+        },
+        Case {
+            provider: providers::github_actions(),
+            settings: |issuer| {
+                let issuer = issuer.audience("https://deploy.example.com");
+                issuer
+                    .require_claim_value("repository", ["octo-org/octo-repo"])
+                    .require_claim_value("environment", ["prod"])
+            },
+            header: json!({"typ": "JWT"}),
+            claims: json!({
+                "iss": "https://token.actions.githubusercontent.com", "aud": "https://deploy.example.com", "jti": "x",
+                "sub": "repo:octo-org/octo-repo:environment:prod", "environment": "prod", "ref": "refs/heads/main",
+                "repository": "octo-org/octo-repo", "repository_owner": "octo-org", "repository_owner_id": "65",
+                "repository_visibility": "private", "run_id": "1", "actor": "octocat", "event_name": "workflow_dispatch",
+            }),
+            wrong: vec![
+                (json!({"repository": "evil/octo-repo"}), ClaimRefused),
+                (json!({"repository": "octo-org/octo-repo-evil"}), ClaimRefused),
+                (json!({"environment": null}), ClaimRefused),
+                (json!({"environment": ["prod"]}), ClaimRefused),
+            ],
+        },
+        Case {
+            provider: valid(providers::gitlab("gitlab.com")),
+            settings: |issuer| {
+                issuer
+                    .audience("https://vault.example.com")
+                    .require_claim_value("sub", ["project_path:g/p:ref_type:branch:ref:main"])
+            },
+            header: json!({"typ": "JWT"}),
+            claims: json!({
+                "iss": "https://gitlab.com", "aud": "https://vault.example.com", "project_path": "g/p", "namespace_id": "72",
+                "sub": "project_path:g/p:ref_type:branch:ref:main", "ref": "main", "ref_protected": "true", "jti": "x",
+            }),
+            wrong: vec![
+                (json!({"sub": "project_path:g/p:ref_type:branch:ref:other"}), ClaimRefused),
+                (json!({"sub": null}), ClaimRefused),
+            ],
+        },
+        Case {
+            provider: providers::kubernetes("https://kubernetes.default.svc.cluster.local"),
+            settings: |issuer| {
+                issuer.audience("vault").require_claim_value("sub", ["system:serviceaccount:shop:orders"])
+            },
+            header: json!({"typ": null}),
+            claims: json!({
+                "iss": "https://kubernetes.default.svc.cluster.local", "aud": ["vault"], "jti": "x",
+                "kubernetes.io": {"namespace": "shop", "serviceaccount": {"name": "orders", "uid": "y"}},
+                "sub": "system:serviceaccount:shop:orders",
+            }),
+            wrong: vec![
+                (json!({"sub": "system:serviceaccount:evil:orders"}), ClaimRefused),
+                (json!({"aud": ["https://kubernetes.default.svc.cluster.local"]}), InvalidAudience),
+            ],
+        },
+        Case {
+            provider: valid(providers::cloudflare_access("team.cloudflareaccess.com")),
+            settings: |issuer| issuer.audience("32eafc7626e737969c0e0b6a"),
+            header: json!({"typ": null}),
+            claims: json!({
+                "aud": ["32eafc7626e737969c0e0b6a"], "email": "user@example.com", "type": "app", "sub": "7335d417",
+                "iss": "https://team.cloudflareaccess.com", "identity_nonce": "6ei69kawdKzMIAPF", "country": "US",
+            }),
+            wrong: vec![
+                (json!({"aud": ["another application"]}), InvalidAudience),
+                (json!({"iss": "https://evil.cloudflareaccess.com"}), InvalidIssuer),
+            ],
+        },
+    ]
+}
+
+fn sign(authority: &Authority, header: &Value, claims: &[&Value]) -> String {
+    let mut token = authority.token();
+    for (name, value) in header.as_object().expect("an object") {
+        token = if value.is_null() { token.without_header(name) } else { token.header(name, value) };
+    }
+    for (name, value) in claims.iter().flat_map(|claims| claims.as_object().expect("an object")) {
+        token = if value.is_null() { token.without(name) } else { token.claim(name, value) };
+    }
+    token.sign()
+}
+
+#[tokio::test]
+async fn documented_tokens_pass_and_those_nearest_to_them_do_not() {
+    let authority = Authority::new(Algorithm::RS256);
+    for case in cases() {
+        let name = case.provider.name().to_owned();
+        let issuer = (case.settings)(case.provider.with_keys(authority.key_set()));
+        let verifier = Verifier::<Value>::new(issuer).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let good = sign(&authority, &case.header, &[&case.claims]);
+        assert_eq!(verdict(&verifier, &good).await, Ok(()), "{name}");
+        for (change, kind) in &case.wrong {
+            let wrong = sign(&authority, &case.header, &[&case.claims, change]);
+            assert_eq!(verdict(&verifier, &wrong).await, Err(*kind), "{name}: {change}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn google_has_two_names() {
+    let authority = Authority::new(Algorithm::RS256);
+    let issuer = providers::google().with_keys(authority.key_set()).audience("c").danger_any_subject();
+    let verifier = Verifier::<Value>::new(issuer).expect("valid");
+    for (iss, passes) in [("https://accounts.google.com", true), ("accounts.google.com", true), ("google.com", false)] {
+        let token = authority.token().claim("iss", iss).claim("aud", "c").sign();
+        assert_eq!(verdict(&verifier, &token).await.is_ok(), passes, "{iss}");
+    }
+}
+
+/// Id tokens do not pass where the profile for access tokens is on (RFC 9068 section 4).
+#[tokio::test]
+async fn the_access_token_profile_is_one_switch() {
+    let authority = Authority::new(Algorithm::RS256);
+    let keycloak = providers::keycloak("https://sso.example.com", "shop").expect("valid");
+    let issuer = keycloak.with_keys(authority.key_set()).audience("spa").access_token_profile();
+    let verifier = Verifier::<Value>::new(issuer).expect("valid");
+    let all = json!({
+        "iss": "https://sso.example.com/realms/shop", "aud": "spa", "sub": "u", "client_id": "spa", "jti": "j", "iat": 1,
+    });
+    let at = json!({"typ": "at+jwt"});
+    assert_eq!(verdict(&verifier, &sign(&authority, &at, &[&all])).await, Ok(()));
+    let id_token = sign(&authority, &json!({"typ": "JWT"}), &[&all, &json!({"nonce": "n", "at_hash": "h"})]);
+    assert_eq!(verdict(&verifier, &id_token).await, Err(AuthErrorKind::WrongType));
+    let untyped = sign(&authority, &json!({"typ": null}), &[&all]);
+    assert_eq!(verdict(&verifier, &untyped).await, Err(AuthErrorKind::WrongType));
+    for name in ["sub", "client_id", "jti", "iat"] {
+        let lacking = sign(&authority, &at, &[&all, &json!({name: null})]);
+        assert_eq!(verdict(&verifier, &lacking).await, Err(AuthErrorKind::MissingClaim), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_whose_tokens_anybody_can_get_needs_a_rule() {
+    let authority = Authority::new(Algorithm::RS256);
+    let build =
+        |issuer: Issuer| Verifier::<Value>::new(issuer.audience("a")).map(drop).map_err(|error| error.to_string());
+    for provider in [providers::google(), providers::github_actions(), providers::gitlab("gitlab.com").expect("valid")]
+    {
+        let issuer = || provider.clone().with_keys(authority.key_set());
+        let error = build(issuer()).expect_err("no rule");
+        assert!(error.contains("require_claim_value") && error.contains("danger_any_subject"), "{error}");
+        assert!(build(issuer().require_claim_value("sub", ["x"])).is_ok());
+        assert!(build(issuer().danger_any_subject()).is_ok());
+    }
+    let plain = || Issuer::new("https://a.example", authority.key_set());
+    assert!(build(plain()).is_ok());
+    assert!(build(plain().shared()).is_err());
+    assert!(build(plain().require_claim_value("x", Vec::<String>::new())).is_err(), "no value");
+    assert!(build(plain().require_claim_value("x", ["a"]).require_claim_value("x", ["b"])).is_err(), "twice");
+    for judged in ["iss", "aud", "exp", "scope", "jti", "client_id", "cnf"] {
+        assert!(build(plain().require_claim_value(judged, ["a"])).is_err(), "{judged}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_on_a_claim_is_explained_and_holds_for_remembered_tokens_of_any_claims_type() {
+    #[derive(serde::Deserialize)]
+    struct Nothing {}
+
+    let authority = Authority::new(Algorithm::ES256);
+    let issuer = || authority.trusted().require_claim_value("tenant", ["a", "b"]);
+    let verifier = Verifier::<Nothing>::new(issuer()).expect("valid");
+    assert!(verifier.verify(&authority.token().claim("tenant", "b").sign()).await.is_ok());
+    let wrong = authority.token().claim("tenant", "CANARY").sign();
+    let error = verifier.verify(&wrong).await.map(|jwt: Jwt<Nothing>| drop(jwt)).expect_err("refused");
+    assert_eq!((error.kind(), error.detail()), (AuthErrorKind::ClaimRefused, Some("`tenant`")));
+    let explanation = verifier.explain(&wrong).await;
+    let last = explanation.checks().last().expect("a check");
+    assert!(last.check() == Check::Claims && last.saw().contains("tenant") && !last.saw().contains("CANARY"));
+}
+
+#[test]
+fn what_is_no_host_path_or_tenant_is_refused() {
+    for wrong in ["", "https://a.example", "a.example/x", "u@a.example", "a b"] {
+        assert!(providers::auth0(wrong).is_err() && providers::gitlab(wrong).is_err(), "{wrong}");
+        assert!(providers::okta(wrong, "default").is_err() && providers::cloudflare_access(wrong).is_err(), "{wrong}");
+    }
+    for wrong in ["", "a/b", "..", "a?b", "%2e"] {
+        assert!(
+            providers::okta("a.example", wrong).is_err() && providers::keycloak("https://a", wrong).is_err(),
+            "{wrong}"
+        );
+        assert!(providers::cognito_access("us-east-1", wrong).is_err(), "{wrong}");
+    }
+    for wrong in ["common", "organizations", "", "contoso.onmicrosoft.com", &TENANT[1..], &format!("{TENANT}0")] {
+        assert!(providers::entra(wrong).is_err() && providers::entra_v1(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[cfg(feature = "remote")]
+#[tokio::test]
+async fn every_preset_knows_where_its_keys_are() {
+    for case in cases() {
+        let name = case.provider.name().to_owned();
+        assert!(Verifier::<Value>::new((case.settings)(case.provider.discover().expect("a URL"))).is_ok(), "{name}");
+    }
+}
