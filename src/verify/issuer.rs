@@ -44,9 +44,17 @@ pub struct Issuer {
     claims: ClaimNames,
     binding_checked_upstream: bool,
     is_profiled: bool,
-    /// Strangers can get a token for any audience from it.
-    is_shared: bool,
-    any_subject: bool,
+    subjects: Subjects,
+}
+
+/// Who can get tokens for any audience from an issuer.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Subjects {
+    Known,
+    /// Strangers too.
+    Shared,
+    /// Strangers too, and they may come.
+    Anybody,
 }
 
 impl Issuer {
@@ -63,8 +71,7 @@ impl Issuer {
             claims: ClaimNames::default(),
             binding_checked_upstream: false,
             is_profiled: false,
-            is_shared: false,
-            any_subject: false,
+            subjects: Subjects::Known,
         }
     }
 
@@ -198,14 +205,16 @@ impl Issuer {
     /// Marks an issuer from which strangers can get a token for any audience: it is then not built without a
     /// [rule on a claim](Self::require_claim_value). Those of [`providers`](crate::providers) are marked.
     pub fn shared(mut self) -> Self {
-        self.is_shared = true;
+        if self.subjects == Subjects::Known {
+            self.subjects = Subjects::Shared;
+        }
         self
     }
 
     /// Takes the tokens of everybody who can get one from a [shared](Self::shared) issuer. Gives up knowing who may come:
     /// only where rules of one's own decide that.
     pub fn danger_any_subject(mut self) -> Self {
-        self.any_subject = true;
+        self.subjects = Subjects::Anybody;
         self
     }
 
@@ -279,7 +288,7 @@ impl Issuer {
     /// The rules on the values of claims.
     fn check_values(&self) -> Result<(), ConfigError> {
         let valued = &self.claims.valued;
-        if self.is_shared && !self.any_subject && valued.is_empty() {
+        if self.subjects == Subjects::Shared && valued.is_empty() {
             return Err(ConfigError::new(
                 "strangers can get tokens for any audience from this issuer: say who may come with \
                  `.require_claim_value(…)`, or take everybody with `.danger_any_subject()`",
