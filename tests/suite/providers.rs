@@ -21,6 +21,7 @@ struct Case {
     wrong: Vec<(Value, AuthErrorKind)>,
 }
 
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn cases() -> Vec<Case> {
     use AuthErrorKind::{ClaimRefused, InvalidAudience, InvalidIssuer, MissingClaim};
     let valid = |provider: Result<Provider, ConfigError>| provider.expect("valid");
