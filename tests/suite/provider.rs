@@ -1,5 +1,6 @@
 //! Access tokens of a real identity provider, shown to axum, tonic and hyper servers over real sockets.
 
+mod bound;
 #[cfg(feature = "remote")]
 mod fetched;
 
