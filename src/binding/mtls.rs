@@ -20,11 +20,15 @@ impl PeerCertificate {
         Self(der.as_ref().into())
     }
 
-    /// True when the request's connection has shown the certificate of this thumbprint: the SHA-256 of its DER, in
-    /// base64url (RFC 8705 §3.1).
+    /// Its thumbprint: the SHA-256 of the DER, in base64url, as in `cnf.x5t#S256` (RFC 8705 §3.1). `None` where no
+    /// cryptography backend is compiled in.
+    pub fn thumbprint(&self) -> Option<String> {
+        hash(&self.0)
+    }
+
+    /// True when the request's connection has shown the certificate of this thumbprint.
     pub(super) fn is_shown(head: &Parts, thumbprint: &str) -> bool {
-        let Some(Self(der)) = head.extensions.get::<Self>() else { return false };
-        hash(der).is_some_and(|hash| hash == thumbprint)
+        head.extensions.get::<Self>().and_then(Self::thumbprint).is_some_and(|shown| shown == thumbprint)
     }
 }
 

@@ -232,6 +232,14 @@ fn the_hyper_example_answers_the_claims_or_a_challenge() {
     assert_eq!((refused.status, refused.challenge()), (401, Some(r#"Bearer realm="orders""#)));
 }
 
+#[test]
+fn a_stolen_token_is_refused_with_another_certificate() {
+    let output = run("mtls", &[]);
+    assert!(output.status.success(), "{output:?}");
+    let expected = "alice, with her certificate: 200 OK\nmallory, with alice's token: 401 Unauthorized\n";
+    assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+}
+
 fn now() -> u64 {
     std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs()
 }
