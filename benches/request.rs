@@ -21,10 +21,11 @@ use bench_harness::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
+use tower_jwt_auth::authorize::{Require, StepUp};
 use tower_jwt_auth::keys::{BoxError, RemoteJwks, ResponseBody, Transport};
 use tower_jwt_auth::layer::JwtAuthService;
 use tower_jwt_auth::testing::Authority;
-use tower_jwt_auth::{Algorithm, Issuer, JwtAuth, KeySet, RequireScopes, TokenCache, Verifier};
+use tower_jwt_auth::{Algorithm, Issuer, Jwt, JwtAuth, KeySet, RequireScopes, TokenCache, Verifier};
 use tower_layer::Layer;
 
 type Body = Full<Bytes>;
@@ -329,7 +330,11 @@ fn hanging_fetch(bench: &mut Bench, group: &str) {
     bench.group("a fetch that hangs, remembered", "no fetch", cases.collect());
 }
 
-/// What `RequireScopes` adds.
+fn now() -> u64 {
+    std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs()
+}
+
+/// What guards add.
 fn guard(bench: &mut Bench, group: &str) {
     let authority = &authority(Algorithm::HS256);
     let good = &token(authority, 1);
@@ -338,6 +343,9 @@ fn guard(bench: &mut Bench, group: &str) {
         JwtAuth::with(builder.build().expect("a good configuration"))
     };
     let send = move || request::<Body>(Some(good));
+    let of_employee = |jwt: &Jwt<Claims>| jwt.claims().sub.starts_with("employees|");
+    let recent = &authority.token().claims(claims(1, HOUR)).claim("auth_time", now()).sign();
+    let fresh = move || request::<Body>(Some(recent));
     let guarded = |scopes: &[&'static str]| RequireScopes::all(scopes.iter().copied()).layer(Nothing);
     bench.group(
         group,
@@ -346,6 +354,13 @@ fn guard(bench: &mut Bench, group: &str) {
             Case::requests("remembered, no guard", OK, verifier().layer(Nothing), send),
             Case::requests("one scope", OK, verifier().layer(guarded(&["orders:read"])), send),
             Case::requests("two scopes", OK, verifier().layer(guarded(&["orders:read", "orders:write"])), send),
+            Case::requests("a predicate", OK, verifier().layer(Require::new(of_employee).layer(Nothing)), send),
+            Case::requests(
+                "step-up",
+                OK,
+                verifier().layer(StepUp::max_age(Duration::from_secs(3600)).layer(Nothing)),
+                fresh,
+            ),
             Case::requests(
                 "refused: a scope is missing",
                 StatusCode::FORBIDDEN,

@@ -18,8 +18,9 @@ pub type RequireScopes<R = EmptyBody> = Guard<ScopeRule, R>;
 /// The rule of [`RequireScopes`].
 #[derive(Clone, Debug)]
 pub struct ScopeRule {
-    /// Separated by spaces.
-    scopes: Box<str>,
+    scopes: Vec<Box<str>>,
+    /// All of them, separated by spaces.
+    joined: Box<str>,
     is_one_enough: bool,
 }
 
@@ -61,7 +62,7 @@ impl RequireScopes {
 
 impl ScopeRule {
     fn new<S: AsRef<str>>(scopes: impl IntoIterator<Item = S>, is_one_enough: bool) -> Result<Self, ConfigError> {
-        let mut all = String::new();
+        let mut all: Vec<Box<str>> = Vec::new();
         for scope in scopes {
             let scope = scope.as_ref();
             if !is_scope(scope) {
@@ -69,15 +70,12 @@ impl ScopeRule {
                     "{scope:?} is no scope: visible ASCII without space, quote and backslash"
                 )));
             }
-            if !all.is_empty() {
-                all.push(' ');
-            }
-            all.push_str(scope);
+            all.push(scope.into());
         }
         if all.is_empty() {
             return Err(ConfigError::new("a guard needs at least one scope"));
         }
-        Ok(Self { scopes: all.into(), is_one_enough })
+        Ok(Self { joined: all.join(" ").into(), scopes: all, is_one_enough })
     }
 }
 
@@ -85,12 +83,12 @@ impl Rule for ScopeRule {
     const NAME: &'static str = "RequireScopes";
 
     fn judge(&self, _: &Admission, jwt: &AnyJwt, _: &Extensions) -> Result<(), AuthError> {
-        let mut scopes = self.scopes.split(' ');
+        let mut scopes = self.scopes.iter();
         let passes = if self.is_one_enough {
             scopes.any(|scope| jwt.has_scope(scope))
         } else {
             scopes.all(|scope| jwt.has_scope(scope))
         };
-        if passes { Ok(()) } else { Err(AuthError::new(AuthErrorKind::InsufficientScope).with_scope(&self.scopes)) }
+        if passes { Ok(()) } else { Err(AuthError::new(AuthErrorKind::InsufficientScope).with_scope(&self.joined)) }
     }
 }

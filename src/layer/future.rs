@@ -127,13 +127,13 @@ fn make_private(headers: &mut HeaderMap) {
     headers.insert(CACHE_CONTROL, value.unwrap_or(HeaderValue::from_static("private")));
 }
 
-fn finish<B, E>(caching: Caching, response: Result<Response<B>, E>) -> Result<Response<B>, E> {
-    response.map(|mut response| {
-        if caching == Caching::Private {
-            make_private(response.headers_mut());
-        }
-        response
-    })
+/// In place: a response that is moved once more is copied.
+fn finish<B, E>(caching: Caching, polled: &mut Poll<Result<Response<B>, E>>) {
+    if caching == Caching::Private
+        && let Poll::Ready(Ok(response)) = polled
+    {
+        make_private(response.headers_mut());
+    }
 }
 
 impl<S, Q, B, C, R> Future for ResponseFuture<S, Q, B, C, R>
@@ -146,12 +146,18 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().state.project() {
-            StateProjection::Inner { future, caching } => Poll::Ready(finish(*caching, ready!(future.poll(cx)))),
+            StateProjection::Inner { future, caching } => {
+                let mut polled = future.poll(cx);
+                finish(*caching, &mut polled);
+                polled
+            }
             StateProjection::Refused { response } => {
                 Poll::Ready(Ok(response.take().expect("a future is not polled after it has completed")))
             }
             StateProjection::Waiting { waiting, caching } => {
-                Poll::Ready(finish(*caching, ready!(waiting.as_mut().poll_response(cx))))
+                let mut polled = waiting.as_mut().poll_response(cx);
+                finish(*caching, &mut polled);
+                polled
             }
         }
     }

@@ -221,7 +221,10 @@ impl<C: ?Sized> Jwt<C> {
 
     /// True when the token grants this scope.
     pub fn has_scope(&self, name: &str) -> bool {
-        self.scopes().any(|granted| granted == name)
+        let (granted, name) = (self.text(self.0.facts.scope).unwrap_or("").as_bytes(), name.as_bytes());
+        let mut start = 0;
+        let mut ends = memchr::memchr_iter(b' ', granted).chain([granted.len()]);
+        !name.is_empty() && ends.any(|end| granted[std::mem::replace(&mut start, end + 1)..end] == *name)
     }
 
     /// How far clocks may differ, by the rules of the issuer.
@@ -231,7 +234,7 @@ impl<C: ?Sized> Jwt<C> {
 
     /// True where the token is bound to a key that has to be shown with it.
     pub(crate) fn is_bound(&self) -> bool {
-        self.jkt().is_some() || self.x5t_s256().is_some()
+        self.0.facts.jkt != Span::ABSENT || self.0.facts.x5t_s256 != Span::ABSENT
     }
 
     pub(super) fn trusted(&self) -> &Arc<Trusted> {

@@ -133,6 +133,23 @@ async fn scopes_are_needed_all_or_any() {
 }
 
 #[tokio::test]
+async fn a_scope_is_granted_by_its_whole_name() {
+    let world = World::new();
+    let verifier = Verifier::<Value>::builder().trust(world.authority.trusted()).clock(world.clock.clone());
+    let verifier = verifier.build().expect("valid");
+    for (scope, granted, others) in [
+        ("a bc d", &["a", "bc", "d"][..], &["", " ", "b", "c", "a bc", "bc d", "D", "abc"][..]),
+        ("a", &["a"], &["", "aa"]),
+        ("", &[], &["", "a"]),
+    ] {
+        let jwt = verifier.verify(&world.token(&json!({"scope": scope}))).await.expect("valid");
+        assert!(granted.iter().all(|name| jwt.has_scope(name)), "{scope}");
+        assert!(!others.iter().any(|name| jwt.has_scope(name)), "{scope}");
+        assert_eq!(jwt.scopes().collect::<Vec<_>>(), granted);
+    }
+}
+
+#[tokio::test]
 async fn a_predicate_is_answered_403_without_a_challenge() {
     let guard = Require::new(|jwt: &Jwt<Claims>| jwt.claims().sub == "admin" && jwt.has_scope("x"));
     let cases = [
