@@ -9,6 +9,7 @@ use http::{Extensions, Response};
 
 use crate::clock::Clock;
 use crate::error::AuthError;
+use crate::extract::Carrier;
 use crate::rejection::{Challenges, MakeRejection, respond};
 use crate::scheme::Scheme;
 use crate::verify::{AnyJwt, Jwt};
@@ -20,6 +21,8 @@ pub struct Admission {
     pub(crate) jwt: Option<AnyJwt>,
     /// The scheme of the credential.
     pub(crate) scheme: Scheme,
+    /// Where the credential stands in the request.
+    pub(crate) carrier: Option<Carrier>,
     /// How the layer words its challenges, so that those of guards agree with them.
     pub(crate) challenges: Arc<Challenges>,
     /// The verifier's.

@@ -36,6 +36,12 @@ pub(crate) fn keys_not_refreshed(location: &str, reason: &str, has_keys: bool) {
     tracing::warn!(location, reason, has_keys, "keys not refreshed");
 }
 
+/// A token cannot be taken out of a request on its way to the next hop.
+pub(crate) fn not_stripped() {
+    #[cfg(feature = "tracing")]
+    tracing::error!("ForwardClaims cannot strip a token from the query or a websocket protocol: take it from a header");
+}
+
 /// A guard or an extractor found no verified token because of how the service is put together.
 pub(crate) fn misplaced(what: &str, wanted: &str, found: Option<&str>) {
     #[cfg(feature = "tracing")]

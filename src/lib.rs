@@ -48,6 +48,7 @@
 //! | take the token from a cookie, the query, a websocket | [`extract`] |
 //! | take tokens that are bound to a key: DPoP, mutual TLS | [`binding`] |
 //! | tell clients where to get a token | [`metadata`] |
+//! | tell the next hop about the token, or strip it | [`forward`] |
 //! | ask why a token is refused | [`Verifier::explain`] |
 //! | make tokens in your own tests | `testing::Authority` (feature `testing`) |
 //!
@@ -85,6 +86,7 @@ mod early;
 mod error;
 mod events;
 pub mod extract;
+pub mod forward;
 mod jose;
 pub mod keys;
 pub mod layer;

@@ -14,6 +14,7 @@ use tower_service::Service;
 use super::layer::{Caching, Gate, Presented, Waited};
 use crate::binding::Pending;
 use crate::error::AuthError;
+use crate::extract::Carrier;
 use crate::rejection::{MakeRejection, respond};
 use crate::scheme::Scheme;
 use crate::verify::Jwt;
@@ -58,6 +59,7 @@ pin_project! {
             // Where the binding of the token is still to be judged, the token.
             presented: Option<Presented>,
             scheme: Scheme,
+            carrier: Carrier,
             request: Option<Request<Q>>,
             service: Option<S>,
             gate: Arc<Gate<C, R>>,
@@ -85,7 +87,7 @@ where
         waited: Waited<C>,
         request: Request<Q>,
         service: S,
-        caching: Caching,
+        carrier: Carrier,
     ) -> Self {
         let (scheme, presented, verification): (_, _, Verification<C>) = match waited {
             Waited::Keys(presented) => {
@@ -95,8 +97,8 @@ where
             Waited::Binding(jwt, scheme, pending) => (scheme, None, after(pending, jwt)),
         };
         let (request, service) = (Some(request), Some(service));
-        let waiting = Waiting::Verifying { verification, presented, scheme, request, service, gate };
-        Self { state: State::Waiting { waiting: Box::pin(waiting), caching } }
+        let waiting = Waiting::Verifying { verification, presented, scheme, carrier, request, service, gate };
+        Self { state: State::Waiting { waiting: Box::pin(waiting), caching: carrier.into() } }
     }
 }
 
@@ -176,7 +178,7 @@ where
         const ONCE: &str = "each part of a waiting request is taken once";
         loop {
             let next = match self.as_mut().project() {
-                WaitingProjection::Verifying { verification, presented, scheme, request, service, gate } => {
+                WaitingProjection::Verifying { verification, presented, scheme, carrier, request, service, gate } => {
                     let verdict = ready!(verification.as_mut().poll(cx));
                     let (mut head, body) = request.take().expect(ONCE).into_parts();
                     let bound = verdict.and_then(|jwt| {
@@ -190,7 +192,7 @@ where
                             *request = Some(Request::from_parts(head, body));
                             continue;
                         }
-                        Ok((jwt, None)) => gate.admit(&mut head, jwt, *scheme),
+                        Ok((jwt, None)) => gate.admit(&mut head, jwt, *scheme, *carrier),
                         Err(error) => {
                             return Poll::Ready(Ok(respond(&*gate.maker, &gate.challenges, *scheme, error, &head)));
                         }

@@ -205,7 +205,7 @@ pub(super) enum Verdict<C> {
     Pass(Caching),
     Refuse(AuthError, Scheme),
     /// The keys for this token are not at hand, or the record of used proofs is not.
-    Wait(Waited<C>, Caching),
+    Wait(Waited<C>, Carrier),
 }
 
 /// What has to be waited for.
@@ -229,6 +229,15 @@ pub(super) enum Caching {
     Private,
 }
 
+impl From<Carrier> for Caching {
+    fn from(carrier: Carrier) -> Self {
+        match carrier {
+            Carrier::Header | Carrier::WebSocketProtocol => Self::AsIs,
+            Carrier::Cookie | Carrier::Query => Self::Private,
+        }
+    }
+}
+
 impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
     pub(super) fn judge(&self, head: &mut Parts) -> Verdict<C> {
         if let Some(value) = head.headers.get_mut(AUTHORIZATION) {
@@ -245,7 +254,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
         let credential = match found.map(|found| found.filter(|found| self.bindings.takes(found.scheme()))) {
             Ok(Some(credential)) => credential,
             Ok(None) if self.optional || (self.passes_preflight && is_preflight(head)) => {
-                self.admission(Scheme::Bearer).insert_anonymous::<C>(&mut head.extensions);
+                self.admission(Scheme::Bearer, None).insert_anonymous::<C>(&mut head.extensions);
                 return Verdict::Pass(Caching::AsIs);
             }
             Ok(None) => return Verdict::Refuse(AuthErrorKind::MissingToken.into(), Scheme::Bearer),
@@ -256,10 +265,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
             }
         };
         let scheme = credential.scheme();
-        let caching = match credential.carrier() {
-            Carrier::Header | Carrier::WebSocketProtocol => Caching::AsIs,
-            Carrier::Cookie | Carrier::Query => Caching::Private,
-        };
+        let carrier = credential.carrier();
         let verdict = match self.verifier.verify_now(credential.token()) {
             Some(Err(_)) if !credential.is_well_formed() => Some(Err(AuthErrorKind::MalformedCredential.into())),
             Some(Ok(jwt)) => Some(self.check_binding(&jwt, scheme, credential.token(), head).map(|wait| (jwt, wait))),
@@ -276,12 +282,12 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
         }
         match verdict {
             Some(Ok((jwt, None))) => {
-                self.admit(head, jwt, scheme);
-                Verdict::Pass(caching)
+                self.admit(head, jwt, scheme, carrier);
+                Verdict::Pass(carrier.into())
             }
-            Some(Ok((jwt, Some(pending)))) => Verdict::Wait(Waited::Binding(jwt, scheme, pending), caching),
+            Some(Ok((jwt, Some(pending)))) => Verdict::Wait(Waited::Binding(jwt, scheme, pending), carrier),
             Some(Err(error)) => Verdict::Refuse(error, scheme),
-            None => Verdict::Wait(Waited::Keys(Presented { token: token.unwrap_or_default(), scheme }), caching),
+            None => Verdict::Wait(Waited::Keys(Presented { token: token.unwrap_or_default(), scheme }), carrier),
         }
     }
 
@@ -300,13 +306,13 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
         self.bindings.check(&Shown { scheme, token, head, jkt: jwt.jkt(), x5t_s256: jwt.x5t_s256(), now })
     }
 
-    pub(super) fn admit(&self, head: &mut Parts, jwt: Jwt<C>, scheme: Scheme) {
-        self.admission(scheme).insert(&mut head.extensions, jwt);
+    pub(super) fn admit(&self, head: &mut Parts, jwt: Jwt<C>, scheme: Scheme, carrier: Carrier) {
+        self.admission(scheme, Some(carrier)).insert(&mut head.extensions, jwt);
     }
 
-    fn admission(&self, scheme: Scheme) -> Admission {
+    fn admission(&self, scheme: Scheme, carrier: Option<Carrier>) -> Admission {
         let (challenges, clock) = (Arc::clone(&self.challenges), self.verifier.clock().clone());
-        Admission { jwt: None, scheme, challenges, clock }
+        Admission { jwt: None, scheme, carrier, challenges, clock }
     }
 }
 

@@ -60,13 +60,13 @@ where
             Verdict::Refuse(error, scheme) => {
                 ResponseFuture::refused(respond(&*self.gate.maker, &self.gate.challenges, scheme, error, &head))
             }
-            Verdict::Wait(waited, caching) => {
+            Verdict::Wait(waited, carrier) => {
                 // The instance that was polled ready may hold a permit that others wait for: it is dropped, and the
                 // clone is made ready once the token is verified.
                 let unready = self.inner.clone();
                 self.inner = unready.clone();
                 let request = Request::from_parts(head, body);
-                ResponseFuture::waiting(Arc::clone(&self.gate), waited, request, unready, caching)
+                ResponseFuture::waiting(Arc::clone(&self.gate), waited, request, unready, carrier)
             }
         }
     }

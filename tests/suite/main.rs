@@ -6,6 +6,7 @@ mod dpop;
 mod examples;
 #[cfg(feature = "remote")]
 mod fetching;
+mod forward;
 mod guards;
 mod layer;
 mod metadata;
