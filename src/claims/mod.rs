@@ -3,10 +3,12 @@
 //! - A payload is a UTF-8 JSON object with unique names, judged after unescaping.
 //! - Nothing is verified here: these are what a token *says*.
 
+mod confirmation;
 mod registered;
 mod scopes;
 mod tee;
 
-pub(crate) use registered::{Audience, ClaimNames, Confirmation, Member, Registered, Time, unverified_issuer};
+pub(crate) use confirmation::Confirmation;
+pub(crate) use registered::{Audience, ClaimNames, Member, Registered, Time, unverified_issuer};
 pub(crate) use scopes::{Scopes, is_scope};
 pub(crate) use tee::parse;
