@@ -140,11 +140,8 @@ impl Dpop {
     fn check_proof(&self, shown: &Shown<'_>, jkt: &str) -> Result<Option<Pending>, AuthError> {
         let invalid = |what: &str| AuthError::new(AuthErrorKind::InvalidDpopProof).with_detail(what);
         let text = only_proof(shown.head).ok_or_else(|| invalid("there must be one `DPoP` header"))?;
-        let expected = Expected { algorithms: self.algorithms, targets: &self.targets };
+        let expected = Expected { algorithms: self.algorithms, targets: &self.targets, jkt };
         let proof = Proof::verify(text, &expected, shown).map_err(invalid)?;
-        if proof.thumbprint != jkt {
-            return Err(invalid("its key is not the one that the token is bound to"));
-        }
         if let Some(nonces) = &self.nonces {
             let is_fresh = proof.nonce.as_deref().is_some_and(|nonce| nonces.accepts(nonce, shown.now));
             if !is_fresh {

@@ -31,14 +31,14 @@ const PRIVATE: [&str; 9] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k", "priv"]
 pub(super) struct Expected<'e> {
     pub(super) algorithms: AlgorithmSet,
     pub(super) targets: &'e [Target],
+    /// The thumbprint that the token is bound to.
+    pub(super) jkt: &'e str,
 }
 
 /// A proof whose signature is good and that was made for this request and token.
 pub(super) struct Proof {
     pub(super) jti: String,
     pub(super) nonce: Option<String>,
-    /// Of its key.
-    pub(super) thumbprint: String,
 }
 
 #[derive(Deserialize)]
@@ -83,7 +83,10 @@ impl Proof {
         if PRIVATE.iter().any(|name| jwk.contains_key(*name)) {
             return Err("its `jwk` is no public key");
         }
-        let thumbprint = thumbprint(&jwk).ok_or("its `jwk` has no thumbprint")?;
+        // Before the signature: a foreign key, of a size of the sender's choice, is not worth a look.
+        if thumbprint(&jwk).ok_or("its `jwk` has no thumbprint")? != expected.jkt {
+            return Err("its key is not the one that the token is bound to");
+        }
         let key = Jwk::parse(&Value::Object(jwk), algorithm).map_err(|_| "its `jwk` cannot be used")?;
         if key.algorithm != algorithm {
             return Err("its `jwk` is for another algorithm");
@@ -95,7 +98,7 @@ impl Proof {
         let claims: ProofClaims<'_> =
             serde_json::from_slice(payload.bytes()).map_err(|_| "its claims are malformed, or one is missing")?;
         claims.check(expected, shown)?;
-        Ok(Self { jti: claims.jti, nonce: claims.nonce, thumbprint })
+        Ok(Self { jti: claims.jti, nonce: claims.nonce })
     }
 }
 
@@ -142,22 +145,35 @@ mod tests {
         pS0NBcWtzbVFFbyJ9.2oW9RP35yRqzhrtNP86L-Ey71EOptxRimPPToA1plemAgR6pxHF8y6-yqyVnmcw6Fy1dqd-jfxSYoMxhAJpLjA";
     const IAT: i64 = 1_562_262_618;
 
+    const JKT: &str = "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I";
+
     fn judge(proof: &str, method: &str, path: &str, token: &str, now: i64) -> Result<Proof, &'static str> {
+        judge_for(JKT, proof, method, path, token, now)
+    }
+
+    fn judge_for(
+        jkt: &str,
+        proof: &str,
+        method: &str,
+        path: &str,
+        token: &str,
+        now: i64,
+    ) -> Result<Proof, &'static str> {
         let request = http::Request::builder().method(method).uri(path).body(()).expect("a request");
         let (head, ()) = request.into_parts();
         let now = UnixTime::from_secs(now);
         let shown = Shown { scheme: Scheme::Dpop, token, head: &head, jkt: None, x5t_s256: None, now };
         let targets = [Target::parse("https://resource.example.org").expect("a URL")];
         let algorithms = [Algorithm::ES256].into_iter().collect();
-        Proof::verify(proof.as_bytes(), &Expected { algorithms, targets: &targets }, &shown)
+        Proof::verify(proof.as_bytes(), &Expected { algorithms, targets: &targets, jkt }, &shown)
     }
 
     #[test]
     fn the_example_of_the_rfc_verifies_and_nothing_near_it() {
         let proof = judge(PROOF, "GET", "/protectedresource", TOKEN, IAT).unwrap_or_else(|why| panic!("{why}"));
-        assert_eq!(proof.thumbprint, "0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I");
         assert_eq!((proof.jti.as_str(), proof.nonce), ("e1j3V_bKic8-LAEB", None));
         let refused = [
+            judge_for("NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs", PROOF, "GET", "/protectedresource", TOKEN, IAT),
             judge(PROOF, "POST", "/protectedresource", TOKEN, IAT),
             judge(PROOF, "GET", "/protectedresource/", TOKEN, IAT),
             judge(PROOF, "GET", "/protectedresource", "another", IAT),
