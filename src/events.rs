@@ -36,6 +36,13 @@ pub(crate) fn keys_not_refreshed(location: &str, reason: &str, has_keys: bool) {
     tracing::warn!(location, reason, has_keys, "keys not refreshed");
 }
 
+/// State that instances share could not be asked.
+#[cfg(feature = "redis")]
+pub(crate) fn store_failed(what: &str, reason: &impl std::fmt::Display) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(what, %reason, "a store does not answer");
+}
+
 /// A token cannot be taken out of a request on its way to the next hop.
 pub(crate) fn not_stripped() {
     #[cfg(feature = "tracing")]

@@ -69,6 +69,8 @@
 //! | `remote` | yes | Keys from a provider, over HTTP: `RemoteJwks`, `Issuer::discover`. Brings [reqwest](https://docs.rs/reqwest) with rustls, and [tokio](https://docs.rs/tokio). |
 //! | `axum` | | [`Jwt<C>`](Jwt) and `Scoped` as extractors. Brings `tracing`, to say in the log when the layer is missing. |
 //! | `tracing` | | Events: refusals at `debug`, our own faults at `warn` and `error`. |
+//! | `issue` | | The issuing side: [`issue`]. |
+//! | `redis` | | State that instances share, on a Redis or Valkey server: [`binding::RedisReplayStore`]. Brings [redis](https://docs.rs/redis) and tokio. |
 //! | `testing` | | A token authority for tests. |
 //! | `full` | | All of the above but `rust-crypto`. |
 
@@ -87,18 +89,25 @@ mod error;
 mod events;
 pub mod extract;
 pub mod forward;
+#[cfg(feature = "issue")]
+pub mod issue;
 mod jose;
 pub mod keys;
 pub mod layer;
 pub mod metadata;
 mod policy;
 pub mod providers;
+#[cfg(feature = "redis")]
+mod redis;
 pub mod rejection;
+pub mod revocation;
 mod scheme;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod verify;
 
+#[cfg(feature = "redis")]
+pub use crate::redis::Redis;
 pub use authorize::RequireScopes;
 #[cfg(feature = "axum")]
 pub use axum::{MissingJwt, Scoped, Scopes};

@@ -21,6 +21,8 @@
 mod dpop;
 mod mtls;
 
+#[cfg(feature = "redis")]
+pub use dpop::RedisReplayStore;
 pub use dpop::{Dpop, DpopNonces, MemoryReplayStore, ReplayCheck, ReplayStore, UsedProof};
 pub use mtls::PeerCertificate;
 

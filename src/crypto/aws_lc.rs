@@ -95,10 +95,10 @@ fn other(algorithm: Algorithm) -> Option<&'static dyn VerificationAlgorithm> {
     }
 }
 
-#[cfg(feature = "testing")]
+#[cfg(any(feature = "testing", feature = "issue"))]
 pub(super) use signer::{Signer, generate};
 
-#[cfg(feature = "testing")]
+#[cfg(any(feature = "testing", feature = "issue"))]
 mod signer {
     use aws_lc_rs::rand::{self, SystemRandom};
     use aws_lc_rs::rsa::KeySize;

@@ -20,11 +20,11 @@ mod none;
 use none as backend;
 
 mod edwards25519;
-#[cfg(feature = "testing")]
+#[cfg(any(feature = "testing", feature = "issue"))]
 mod signing;
 mod weak;
 
-#[cfg(feature = "testing")]
+#[cfg(any(feature = "testing", feature = "issue"))]
 pub(crate) use signing::SigningKey;
 pub(crate) use weak::check_secret;
 

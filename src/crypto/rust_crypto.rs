@@ -80,10 +80,10 @@ fn translate(algorithm: Algorithm) -> Option<jsonwebtoken::Algorithm> {
     }
 }
 
-#[cfg(feature = "testing")]
+#[cfg(any(feature = "testing", feature = "issue"))]
 pub(super) use signer::{Signer, generate};
 
-#[cfg(feature = "testing")]
+#[cfg(any(feature = "testing", feature = "issue"))]
 mod signer {
     use ed25519_dalek::pkcs8::EncodePrivateKey as _;
     use jsonwebtoken::EncodingKey;

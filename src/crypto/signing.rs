@@ -1,4 +1,4 @@
-//! Signing keys, for the token authority of tests.
+//! Signing keys: for the issuing side, and for the token authority of tests.
 
 use serde_json::{Value, json};
 

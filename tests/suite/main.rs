@@ -14,9 +14,13 @@ mod mtls;
 mod provider;
 mod providers;
 mod redaction;
+#[cfg(feature = "redis")]
+mod redis_server;
 mod remembered;
 #[cfg(feature = "remote")]
 mod remote;
+#[cfg(feature = "redis")]
+mod replay;
 mod sources;
 mod support;
 mod tenants;

@@ -2,11 +2,15 @@
 
 mod nonce;
 mod proof;
+#[cfg(feature = "redis")]
+mod redis;
 mod replay;
 mod target;
 mod thumbprint;
 
 pub use nonce::DpopNonces;
+#[cfg(feature = "redis")]
+pub use redis::RedisReplayStore;
 pub use replay::{MemoryReplayStore, ReplayCheck, ReplayStore, UsedProof};
 #[cfg(feature = "testing")]
 pub(crate) use thumbprint::thumbprint;
@@ -36,7 +40,8 @@ use crate::scheme::Scheme;
 /// - `htu` is compared with the URL that this is made with, never with the `Host` header. Routers that strip a part of
 ///   the path before the layer sees it need that part in the URL.
 /// - A proof is good for one request: a record of used ones is kept, in memory unless another [`ReplayStore`] is given.
-///   Where several instances serve one URL, a proof can be used once at each, unless they share a record.
+///   Where several instances serve one URL, a proof can be used once at each, unless they share a record
+///   (`RedisReplayStore`, with the feature `redis`).
 ///
 /// ```
 /// use tower_jwt_auth::binding::Dpop;

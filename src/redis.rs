@@ -1,0 +1,157 @@
+//! A Redis or Valkey server, as the stores of this crate use it.
+//!
+//! - Nothing is connected before the first use, so that a service starts while Redis is away. A lost connection is made
+//!   anew in the background.
+//! - Every command ends within a [time limit](Redis::timeout), 500 ms unless set, a new connection included.
+//! - Keys start with a [prefix](Redis::prefix), so that applications can share a server. Each store works with single
+//!   keys or with scripts that are atomic, on one primary: Redis Cluster is not supported.
+//! - What the stores hold must not be evicted: the server needs `maxmemory-policy noeviction`.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, RedisError, ScriptInvocation};
+
+use crate::error::ConfigError;
+
+/// A connection to a Redis or Valkey server, from version 6 on. Cheap to clone: clones share it, and so may stores.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_jwt_auth::Redis;
+///
+/// let redis = Redis::open("redis://127.0.0.1/")?.prefix("shop:").timeout(Duration::from_millis(200));
+/// assert!(Redis::open("http://127.0.0.1/").is_err());
+/// # let _ = redis;
+/// # Ok::<(), tower_jwt_auth::ConfigError>(())
+/// ```
+#[derive(Clone)]
+pub struct Redis {
+    client: Client,
+    prefix: Arc<str>,
+    timeout: Duration,
+    connection: Arc<OnceLock<ConnectionManager>>,
+}
+
+impl Redis {
+    /// The server at this URL: `redis://[user:password@]host[:port][/database]`, `redis+unix:///path`, or, where the
+    /// build has the `redis` crate with its feature `tokio-rustls-comp`, `rediss://…` for TLS. It is not connected yet.
+    ///
+    /// # Errors
+    /// When it is no such URL, or asks for TLS that the build lacks.
+    pub fn open(url: &str) -> Result<Self, ConfigError> {
+        // The URL may hold a password: of what is wrong with it, the kind has to do.
+        let refused =
+            |error: RedisError| ConfigError::new(format!("the URL of the Redis server: {}", error.category()));
+        let info = url.into_connection_info().map_err(refused)?;
+        // The newer protocol tells of a lost connection before the next command runs into it.
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let client = Client::open(info.set_redis_settings(settings)).map_err(refused)?;
+        let (prefix, timeout) = ("tower-jwt-auth:".into(), Duration::from_millis(500));
+        Ok(Self { client, prefix, timeout, connection: Arc::default() })
+    }
+
+    /// What the names of all keys start with: `tower-jwt-auth:` unless set. Instances that share state have it alike.
+    #[must_use]
+    pub fn prefix(mut self, prefix: impl Into<Arc<str>>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// How long connecting may take, and how long an answer may: 500 ms each unless set. Beyond, what the server did is
+    /// unknown.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        // A connection keeps the limit that it was made with.
+        self.connection = Arc::default();
+        self
+    }
+
+    /// The name of a key.
+    pub(crate) fn key(&self, name: impl fmt::Display) -> String {
+        format!("{}{name}", self.prefix)
+    }
+
+    /// Runs a script.
+    pub(crate) async fn script<T: FromRedisValue>(
+        &self,
+        script: &ScriptInvocation<'_>,
+        repeat: Repeat,
+    ) -> Result<T, RedisFailure> {
+        match self.run(script).await {
+            Err(error) if repeat.allows(&error) => self.run(script).await.map_err(RedisFailure::from),
+            answer => answer.map_err(RedisFailure::from),
+        }
+    }
+
+    async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisError> {
+        let mut connection = self.connection()?;
+        let answer = script.invoke_async(&mut connection);
+        tokio::time::timeout(self.timeout * 2, answer)
+            .await
+            .unwrap_or_else(|_| Err(RedisError::from((ErrorKind::Io, "the server is too slow"))))
+    }
+
+    fn connection(&self) -> Result<ConnectionManager, RedisError> {
+        if let Some(connection) = self.connection.get() {
+            return Ok(connection.clone());
+        }
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(RedisError::from((ErrorKind::Client, "there is no tokio runtime")));
+        }
+        // A command that fails is answered at once; the next one finds the connection that is being made meanwhile.
+        let config = ConnectionManagerConfig::new()
+            .set_connection_timeout(Some(self.timeout))
+            .set_response_timeout(Some(self.timeout))
+            .set_number_of_retries(0);
+        let connection = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
+        Ok(self.connection.get_or_init(|| connection).clone())
+    }
+}
+
+/// Whether a command may be sent again when its outcome is unknown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Repeat {
+    /// Twice is as good as once.
+    #[allow(dead_code, reason = "the stores to come use it")]
+    Safe,
+    /// Only where the first one cannot have arrived.
+    Never,
+}
+
+impl Repeat {
+    fn allows(self, error: &RedisError) -> bool {
+        // What a lost connection leaves behind is seen by the next command alone.
+        error.is_connection_refusal() || (self == Self::Safe && error.is_connection_dropped())
+    }
+}
+
+/// Why the server gave no answer: for the operator. Holds neither the URL nor anything that was sent.
+#[derive(Clone, Debug)]
+pub(crate) struct RedisFailure(String);
+
+impl From<RedisError> for RedisFailure {
+    fn from(error: RedisError) -> Self {
+        // The text of a server's error may quote a command; its code does not.
+        Self(match error.code() {
+            Some(code) => format!("{}: {code}", error.category()),
+            None if error.is_timeout() => "no answer in time".to_owned(),
+            None => error.category().to_owned(),
+        })
+    }
+}
+
+impl fmt::Display for RedisFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "redis: {}", self.0)
+    }
+}
+
+impl fmt::Debug for Redis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Redis").field("prefix", &self.prefix).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,1 @@
+//! Tokens that were good and are no longer.
