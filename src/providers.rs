@@ -10,11 +10,13 @@
 //! | [`okta`], [`okta_org`] | nothing | `client_id` (it is `cid`), `typ`; tokens of the org server are for Okta itself, and their form may change |
 //! | [`cognito_access`], [`cognito_id`] | `token_use`; access tokens are told apart by `client_id` | access tokens: `aud`, `typ` |
 //! | [`entra`], [`entra_v1`] | `tid` is the tenant | keys without `alg`; no `jti` (it is `uti`); application tokens: `scp` |
+//! | [`entra_multi_tenant`] | `iss` is that of the tenant in `tid`, and the key one for that tenant; a rule on `tid` is required | the same |
 //! | [`keycloak`] | nothing; roles with [`KeycloakRoles`] | `typ: at+jwt`; often an `aud` of one's own: add an audience mapper |
 //! | [`google`] | a rule on a claim is required (`hd`, `email`, `sub`) | id tokens only: access tokens are opaque |
 //! | [`github_actions`] | a rule on a claim is required (`repository`, `repository_owner_id`, `environment`) | `client_id`, scopes |
 //! | [`gitlab`] | a rule on a claim is required (`project_path`, `namespace_id`) | `client_id`, scopes |
 //! | [`kubernetes`] | nothing: give the service account with a rule on `sub` | `client_id`, scopes, `typ` |
+//! | [`spiffe`] | the trust domain of `sub` stands for `iss`; keys have `use` `jwt-svid` | `iss`, `jti`, `client_id`, scopes |
 //! | [`cloudflare_access`] | nothing: the audience is the AUD tag of the application | keys and name are the team's, so every application shares them; `typ`, scopes |
 //!
 //! Cloudflare Access sends its token in the header `Cf-Access-Jwt-Assertion` and in the cookie `CF_Authorization`: take it
@@ -42,8 +44,11 @@ mod keycloak;
 
 pub use keycloak::KeycloakRoles;
 
+use crate::crypto;
 use crate::error::ConfigError;
+use crate::jose::Algorithm;
 use crate::keys::KeySource;
+use crate::policy::{IssuerRule, Template, is_guid, is_trust_domain};
 use crate::verify::Issuer;
 
 /// A provider whose keys are still to be found.
@@ -51,12 +56,24 @@ use crate::verify::Issuer;
 #[must_use]
 pub struct Provider {
     name: String,
+    known_by: KnownBy,
     aliases: &'static [&'static str],
     #[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "nothing is fetched then"))]
     place: Place,
     is_shared: bool,
     audience_claim: Option<&'static str>,
     values: Vec<(&'static str, String)>,
+}
+
+/// How a token shows that it is of this provider.
+#[derive(Clone, Debug)]
+enum KnownBy {
+    /// `iss` is the name.
+    Name,
+    /// `iss` is the name, which is a template, filled with the tenant.
+    Tenant(Template),
+    /// `sub` is of the trust domain that is the name.
+    TrustDomain,
 }
 
 /// Where the keys are.
@@ -69,15 +86,18 @@ enum Place {
     Metadata(String),
     /// At this URL.
     Keys(String),
+    /// At this URL, as a SPIFFE bundle.
+    Bundle(String),
 }
 
 impl Provider {
     fn new(name: String) -> Self {
         let (aliases, place) = (&[][..], Place::Named);
-        Self { name, aliases, place, is_shared: false, audience_claim: None, values: Vec::new() }
+        let known_by = KnownBy::Name;
+        Self { name, known_by, aliases, place, is_shared: false, audience_claim: None, values: Vec::new() }
     }
 
-    /// What its tokens have in `iss`.
+    /// What its tokens have in `iss`: a template for [`entra_multi_tenant`]; for [`spiffe`] what their `sub` starts with.
     pub fn name(&self) -> &str {
         &self.name
     }
@@ -95,13 +115,21 @@ impl Provider {
             Place::Named => RemoteJwks::discover(&*self.name),
             Place::Metadata(url) => RemoteJwks::discover_at(url, &*self.name),
             Place::Keys(url) => RemoteJwks::from_url(url),
+            Place::Bundle(url) => RemoteJwks::from_url(url).spiffe_bundle(),
         };
         Ok(self.with_keys(keys.build()?))
     }
 
     /// The issuer with keys of one's own: from a file, or fetched by one's own client.
     pub fn with_keys(self, keys: impl KeySource) -> Issuer {
-        let mut issuer = Issuer::new(self.name, keys);
+        let mut issuer = match self.known_by {
+            KnownBy::Name => Issuer::new(self.name, keys),
+            KnownBy::Tenant(template) => Issuer::ruled(IssuerRule::PerTenant(template), keys),
+            KnownBy::TrustDomain => {
+                let allowed = SVID_ALGORITHMS.into_iter().filter(|algorithm| crypto::supports(*algorithm));
+                Issuer::ruled(IssuerRule::TrustDomain(self.name.into()), keys).algorithms(allowed)
+            }
+        };
         for alias in self.aliases {
             issuer = issuer.alias(*alias);
         }
@@ -165,8 +193,7 @@ fn cognito(region: &str, pool: &str, token_use: &str) -> Result<Provider, Config
 }
 
 /// [Microsoft Entra](https://learn.microsoft.com/en-us/entra/identity-platform/access-tokens), tokens of version 2 from one
-/// tenant. The audience is the id of the application. Several tenants are several issuers; for tenants that come and go see
-/// [`IssuerResolver`](crate::verify::IssuerResolver).
+/// tenant. The audience is the id of the application. For several tenants see [`entra_multi_tenant`].
 ///
 /// # Errors
 /// When the tenant is not its id, a GUID: names such as `common` stand for tenants of strangers.
@@ -174,6 +201,28 @@ pub fn entra(tenant: &str) -> Result<Provider, ConfigError> {
     let tenant = guid(tenant)?;
     let name = format!("https://login.microsoftonline.com/{tenant}/v2.0");
     Ok(Provider { values: vec![("tid", tenant)], ..Provider::new(name) })
+}
+
+/// Microsoft Entra, tokens of version 2 from any tenant, for an application that is registered for
+/// [several](https://learn.microsoft.com/en-us/entra/identity-platform/access-tokens#multitenant-applications). The audience
+/// is the id of the application.
+///
+/// Each tenant has a name of its own, made from the id in `tid`: [`Jwt::issuer`](crate::Jwt::issuer) gives it, and a key that
+/// says whose tokens it signs verifies no others. Everybody can have a tenant: say which may come with a rule on `tid`.
+///
+/// ```
+/// # use tower_jwt_auth::{Algorithm, Verifier, providers, testing::Authority};
+/// # let keys = Authority::new(Algorithm::RS256).key_set();
+/// let issuer = providers::entra_multi_tenant().with_keys(keys).audience("6e74172b-be56-4843-9ff4-e66a39bb12e3");
+/// let issuer = issuer.require_claim_value("tid", ["9122040d-6c67-4c5b-b112-36a304b66dad"]);
+/// assert!(Verifier::<serde_json::Value>::new(issuer).is_ok());
+/// ```
+pub fn entra_multi_tenant() -> Provider {
+    let name = "https://login.microsoftonline.com/{tenantid}/v2.0";
+    let metadata = "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration";
+    let known_by = Template::parse(name).map_or(KnownBy::Name, KnownBy::Tenant);
+    let place = Place::Metadata(metadata.to_owned());
+    Provider { known_by, place, is_shared: true, ..Provider::new(name.to_owned()) }
 }
 
 /// Microsoft Entra, tokens of version 1: those of an application whose manifest does not ask for version 2. The audience is
@@ -228,6 +277,36 @@ pub fn kubernetes(issuer: &str) -> Provider {
     Provider::new(issuer.to_owned())
 }
 
+/// [SPIFFE](https://github.com/spiffe/spiffe/blob/main/standards/JWT-SVID.md): JWT-SVIDs of a trust domain, as in
+/// `example.org`, whose bundle is at this URL. The audience is the SPIFFE ID of this service, or what its callers ask for.
+///
+/// `iss` is not looked at: a token is of this issuer when `sub` is the SPIFFE ID of a workload in the trust domain. Where
+/// several issuers are trusted, an `iss` that is one of theirs goes first. Say which workloads may come with a rule on `sub`,
+/// or on each route with [`Require`](crate::authorize::Require). Each trust domain is an issuer of its own.
+///
+/// # Errors
+/// When it is no trust domain (SPIFFE-ID §2.1).
+pub fn spiffe(trust_domain: &str, bundle: &str) -> Result<Provider, ConfigError> {
+    if !is_trust_domain(trust_domain) {
+        return Err(ConfigError::new(format!("{trust_domain:?} is no trust domain: write it like `example.org`")));
+    }
+    let (known_by, place) = (KnownBy::TrustDomain, Place::Bundle(bundle.to_owned()));
+    Ok(Provider { known_by, place, ..Provider::new(format!("spiffe://{trust_domain}")) })
+}
+
+/// JWT-SVID §2.1.
+const SVID_ALGORITHMS: [Algorithm; 9] = [
+    Algorithm::RS256,
+    Algorithm::RS384,
+    Algorithm::RS512,
+    Algorithm::ES256,
+    Algorithm::ES384,
+    Algorithm::ES512,
+    Algorithm::PS256,
+    Algorithm::PS384,
+    Algorithm::PS512,
+];
+
 /// [Cloudflare Access](https://developers.cloudflare.com/cloudflare-one/access-controls/applications/http-apps/authorization-cookie/validating-json/):
 /// the team's domain, as in `team.cloudflareaccess.com`. The audience is the AUD tag of the application.
 ///
@@ -257,9 +336,9 @@ fn segment(text: &str) -> Result<&str, ConfigError> {
 
 /// A GUID, in the small letters that tokens have.
 fn guid(text: &str) -> Result<String, ConfigError> {
-    let groups = text.split('-').map(str::len).eq([8, 4, 4, 4, 12]);
-    if groups && text.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
-        Ok(text.to_ascii_lowercase())
+    let tenant = text.to_ascii_lowercase();
+    if is_guid(&tenant) {
+        Ok(tenant)
     } else {
         Err(ConfigError::new(format!("{text:?} is no tenant: give its id, a GUID")))
     }

@@ -9,6 +9,6 @@ mod scopes;
 mod tee;
 
 pub(crate) use confirmation::Confirmation;
-pub(crate) use registered::{Audience, ClaimNames, Member, Registered, Time, unverified_issuer};
+pub(crate) use registered::{Audience, ClaimNames, Member, Registered, Time, claim};
 pub(crate) use scopes::{Scopes, is_scope};
 pub(crate) use tee::parse;

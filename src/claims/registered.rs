@@ -297,35 +297,37 @@ impl<'de> DeserializeSeed<'de> for ScopesSeed<'_, 'de> {
     }
 }
 
-/// The `iss` of an unverified payload, to pick the issuer by. `None` where it is missing or no string; what is
-/// malformed beyond it comes to light when the payload is read whole.
-pub(crate) fn unverified_issuer(payload: &[u8]) -> Result<Option<Cow<'_, str>>, AuthErrorKind> {
-    struct IssuerVisitor;
-    impl<'de> Visitor<'de> for IssuerVisitor {
+/// One claim of a payload, for the few that pick an issuer. `None` where it is missing or no string; what is malformed
+/// beyond it comes to light when the payload is read whole.
+pub(crate) fn claim<'p>(payload: &'p [u8], name: &str) -> Result<Option<Cow<'p, str>>, AuthErrorKind> {
+    struct ClaimVisitor<'n>(&'n str);
+    impl<'de> Visitor<'de> for ClaimVisitor<'_> {
         type Value = Option<Cow<'de, str>>;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f.write_str("a JWT claims set")
         }
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-            let mut issuer = None;
+            let mut claim = None;
             let mut seen = false;
             while let Some(Text(name)) = map.next_key()? {
-                if name == "iss" {
+                if name == self.0 {
                     if std::mem::replace(&mut seen, true) {
                         return Err(A::Error::custom("a name occurs twice"));
                     }
                     if let Member::Text(text) = map.next_value()? {
-                        issuer = Some(text);
+                        claim = Some(text);
                     }
                 } else {
                     map.next_value::<IgnoredAny>()?;
                 }
             }
-            Ok(issuer)
+            Ok(claim)
         }
     }
     let text = std::str::from_utf8(payload).map_err(|_| AuthErrorKind::MalformedPayload)?;
-    serde_json::Deserializer::from_str(text).deserialize_map(IssuerVisitor).map_err(|_| AuthErrorKind::MalformedPayload)
+    serde_json::Deserializer::from_str(text)
+        .deserialize_map(ClaimVisitor(name))
+        .map_err(|_| AuthErrorKind::MalformedPayload)
 }
 
 #[cfg(test)]
@@ -461,8 +463,8 @@ mod tests {
     }
 
     #[test]
-    fn the_unverified_issuer_is_read_without_the_rest() {
-        let read = |payload: &'static str| unverified_issuer(payload.as_bytes());
+    fn one_claim_is_read_without_the_rest() {
+        let read = |payload: &'static str| claim(payload.as_bytes(), "iss");
         assert_eq!(read(r#"{"a":[1],"iss":"x"}"#), Ok(Some("x".into())));
         assert_eq!(read(r#"{"\u0069ss":"x"}"#), Ok(Some("x".into())));
         assert_eq!(read(r#"{"iss":["x"]}"#), Ok(None));

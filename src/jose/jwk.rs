@@ -51,6 +51,8 @@ impl Material {
 /// A key that may verify signatures.
 pub(crate) struct Jwk {
     pub(crate) kid: Option<String>,
+    /// Whose tokens it signs, where providers say so (Entra).
+    pub(crate) issuer: Option<String>,
     pub(crate) algorithm: Algorithm,
     pub(crate) material: Material,
 }
@@ -70,13 +72,40 @@ pub(crate) fn members(set: &Value) -> Result<&Vec<Value>, &'static str> {
     object.get("keys").and_then(Value::as_array).ok_or("a JWK set has an array named `keys`")
 }
 
+/// What a provider's keys leave unsaid, or say in words of their own.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conventions {
+    /// The algorithm of an RSA key that names none.
+    pub(crate) rsa: Algorithm,
+    /// The set is a SPIFFE bundle: keys that sign tokens have `use` `jwt-svid` and a `kid` (SPIFFE Trust Domain and
+    /// Bundle §4.2).
+    pub(crate) is_spiffe: bool,
+}
+
+impl Default for Conventions {
+    fn default() -> Self {
+        Self::rsa(Algorithm::RS256)
+    }
+}
+
+impl Conventions {
+    pub(crate) fn rsa(rsa: Algorithm) -> Self {
+        Self { rsa, is_spiffe: false }
+    }
+}
+
 impl Jwk {
-    /// Reads one key. `rsa` is the algorithm of an RSA key that names none.
-    pub(crate) fn parse(value: &Value, rsa: Algorithm) -> Result<Self, NotUsed> {
+    /// Reads one key.
+    pub(crate) fn parse(value: &Value, conventions: Conventions) -> Result<Self, NotUsed> {
         let jwk = value.as_object().ok_or_else(|| invalid("a JWK is a JSON object"))?;
         let kty = text(jwk, "kty")?.ok_or_else(|| invalid("`kty` is missing"))?;
-        check_use(jwk)?;
+        check_use(jwk, conventions.is_spiffe)?;
         let kid = text(jwk, "kid")?.map(str::to_owned);
+        if conventions.is_spiffe && kid.is_none() {
+            return Err(invalid("a key of a SPIFFE bundle has a `kid`"));
+        }
+        // What is no string is the name of nobody.
+        let issuer = jwk.get("issuer").map(|issuer| issuer.as_str().unwrap_or_default().to_owned());
         let alg = text(jwk, "alg")?;
         let named = match alg {
             Some(name) => Some(
@@ -86,7 +115,7 @@ impl Jwk {
             None => None,
         };
         let material = material(jwk, kty)?;
-        let of_rsa = matches!(material, Material::Rsa { .. }).then_some(rsa);
+        let of_rsa = matches!(material, Material::Rsa { .. }).then_some(conventions.rsa);
         let algorithm = named
             .or_else(|| material.algorithm_of_curve())
             .or(of_rsa)
@@ -94,13 +123,17 @@ impl Jwk {
         if !material.suits(algorithm) {
             return Err(invalid("its `alg` does not suit its type"));
         }
-        Ok(Self { kid, algorithm, material })
+        Ok(Self { kid, issuer, algorithm, material })
     }
 }
 
 /// RFC 7517 §4.2 and §4.3.
-fn check_use(jwk: &Map<String, Value>) -> Result<(), NotUsed> {
-    if jwk.get("use").is_some_and(|value| value != "sig") {
+fn check_use(jwk: &Map<String, Value>, is_spiffe: bool) -> Result<(), NotUsed> {
+    let its = jwk.get("use");
+    if is_spiffe && its.is_none_or(|value| value != "jwt-svid") {
+        return Err(NotUsed::NotForUs("its `use` is not `jwt-svid`".into()));
+    }
+    if !is_spiffe && its.is_some_and(|value| value != "sig") {
         return Err(NotUsed::NotForUs("its `use` is not `sig`".into()));
     }
     let verifies = |value: &Value| value.as_array().is_some_and(|ops| ops.iter().any(|op| op == "verify"));
@@ -189,7 +222,11 @@ mod tests {
             (json!([]), Err(invalid("a JWK is a JSON object"))),
         ];
         for (jwk, expected) in cases {
-            assert_eq!(Jwk::parse(&jwk, Algorithm::PS256).map(|key| key.algorithm), expected, "{jwk}");
+            assert_eq!(
+                Jwk::parse(&jwk, Conventions::rsa(Algorithm::PS256)).map(|key| key.algorithm),
+                expected,
+                "{jwk}"
+            );
         }
     }
 
@@ -208,7 +245,7 @@ mod tests {
             json!({"kty": "LATTICE"}),
         ];
         for jwk in other {
-            let verdict = Jwk::parse(&jwk, Algorithm::RS256).err();
+            let verdict = Jwk::parse(&jwk, Conventions::default()).err();
             assert!(matches!(verdict, Some(NotUsed::NotForUs(_))), "{jwk}: {verdict:?}");
         }
     }

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use crate::crypto::{VerifyingKey, check_secret};
 use crate::error::ConfigError;
-use crate::jose::jwk::{Jwk, Material, NotUsed};
+use crate::jose::jwk::{Conventions, Jwk, Material, NotUsed};
 use crate::jose::{Algorithm, der};
 
 /// A key, the one algorithm that it verifies (RFC 8725 §3.1), and its `kid` if it has one.
@@ -17,6 +17,7 @@ use crate::jose::{Algorithm, der};
 /// shorter than the hash, RSA under 2048 or over 8192 bits, a point that is not on its curve.
 pub struct Key {
     kid: Option<String>,
+    issuer: Option<String>,
     verifying: VerifyingKey,
 }
 
@@ -88,7 +89,7 @@ impl Key {
     /// When it is no JWK, not one for signatures, or weak.
     pub fn jwk(json: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
         let value = serde_json::from_slice(json.as_ref()).map_err(|_| ConfigError::new("a JWK is a JSON object"))?;
-        Self::from_jwk_value(&value, Algorithm::RS256).map_err(|not_used| match not_used {
+        Self::from_jwk_value(&value, Conventions::default()).map_err(|not_used| match not_used {
             NotUsed::NotForUs(reason) | NotUsed::Invalid(reason) => ConfigError::new(reason),
         })
     }
@@ -110,12 +111,17 @@ impl Key {
         self.verifying.algorithm()
     }
 
+    /// Whose tokens it signs: the member `issuer` of its JWK, which Entra has.
+    pub(crate) fn issuer(&self) -> Option<&str> {
+        self.issuer.as_deref()
+    }
+
     pub(crate) fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
         self.verifying.verify(message, signature)
     }
 
-    pub(super) fn from_jwk_value(value: &serde_json::Value, rsa: Algorithm) -> Result<Self, NotUsed> {
-        let jwk = Jwk::parse(value, rsa)?;
+    pub(super) fn from_jwk_value(value: &serde_json::Value, conventions: Conventions) -> Result<Self, NotUsed> {
+        let jwk = Jwk::parse(value, conventions)?;
         if !crate::crypto::supports(jwk.algorithm) {
             return Err(NotUsed::NotForUs(crate::crypto::unsupported(jwk.algorithm).to_string()));
         }
@@ -124,11 +130,12 @@ impl Key {
         }
         let mut key = Self::new(jwk.algorithm, &jwk.material).map_err(|error| NotUsed::Invalid(error.to_string()))?;
         key.kid = jwk.kid;
+        key.issuer = jwk.issuer;
         Ok(key)
     }
 
     fn new(algorithm: Algorithm, material: &Material) -> Result<Self, ConfigError> {
-        Ok(Self { kid: None, verifying: VerifyingKey::new(algorithm, material)? })
+        Ok(Self { kid: None, issuer: None, verifying: VerifyingKey::new(algorithm, material)? })
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::source::{KeyLookup, KeyQuery, KeySource};
 use super::{Key, Keys};
 use crate::error::ConfigError;
-use crate::jose::jwk::{self, NotUsed};
+use crate::jose::jwk::{self, Conventions, NotUsed};
 use crate::jose::{Algorithm, AlgorithmSet};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -147,7 +147,7 @@ impl KeySet {
     /// When it is no JWK set, when a key is broken or weak, when no key is left, and for the reasons of
     /// [`new`](Self::new).
     pub fn jwk_set(json: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        Self::jwk_set_with(json, Algorithm::RS256)
+        Self::read(json.as_ref(), Conventions::default())
     }
 
     /// A JWK set whose RSA keys without `alg` are for `rsa`, not for RS256.
@@ -155,11 +155,24 @@ impl KeySet {
     /// # Errors
     /// Those of [`jwk_set`](Self::jwk_set).
     pub fn jwk_set_with(json: impl AsRef<[u8]>, rsa: Algorithm) -> Result<Self, ConfigError> {
-        let set: serde_json::Value = serde_json::from_slice(json.as_ref())
+        Self::read(json.as_ref(), Conventions::rsa(rsa))
+    }
+
+    /// The bundle of a SPIFFE trust domain: a JWK set whose keys for tokens have `use` `jwt-svid`. For
+    /// [`providers::spiffe`](crate::providers::spiffe).
+    ///
+    /// # Errors
+    /// Those of [`jwk_set`](Self::jwk_set), and when a key for tokens has no `kid`.
+    pub fn spiffe_bundle(json: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
+        Self::read(json.as_ref(), Conventions { is_spiffe: true, ..Conventions::default() })
+    }
+
+    fn read(json: &[u8], conventions: Conventions) -> Result<Self, ConfigError> {
+        let set: serde_json::Value = serde_json::from_slice(json)
             .map_err(|error| ConfigError::new(format!("a JWK set is a JSON object: line {}", error.line())))?;
         let (mut keys, mut skipped) = (Vec::new(), Vec::new());
         for (index, value) in jwk::members(&set).map_err(ConfigError::new)?.iter().enumerate() {
-            match Key::from_jwk_value(value, rsa) {
+            match Key::from_jwk_value(value, conventions) {
                 Ok(key) => keys.push(key),
                 Err(NotUsed::NotForUs(reason)) => skipped.push(SkippedKey { index, reason }),
                 Err(NotUsed::Invalid(reason)) => return Err(ConfigError::new(reason).at(format_args!("keys[{index}]"))),

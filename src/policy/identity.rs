@@ -1,6 +1,9 @@
 //! Who issued the token and for whom: `iss` and `aud` (RFC 8725 §3.8 and §3.9).
 //!
 //! - Both are compared byte for byte: no case folding, no trailing slash, no URL parsing (CVE-2024-53861).
+//! - Where every tenant has a name of its own, `iss` is the template filled with the GUID in `tid`, and a key that says
+//!   whose tokens it signs verifies no others.
+//! - A SPIFFE ID in `sub` stands for `iss`: its trust domain says whose keys verify it (SPIFFE JWT-SVID §3, §4).
 
 use std::fmt;
 
@@ -15,20 +18,92 @@ pub(crate) const MAX_ISSUER: usize = 512;
 pub(crate) enum IssuerRule {
     /// The issuer's name and its aliases.
     Named(Vec<Box<str>>),
+    /// A name for each tenant.
+    PerTenant(Template),
+    /// `spiffe://` and a trust domain: not `iss` counts, but `sub`.
+    TrustDomain(Box<str>),
     /// Whatever it says, or nothing.
     Any,
 }
 
 impl IssuerRule {
-    pub(crate) fn check(&self, iss: &Member<'_>) -> Result<(), AuthErrorKind> {
+    pub(crate) fn check(&self, iss: &Member<'_>, sub: &Member<'_>) -> Result<(), AuthErrorKind> {
+        let iss = || iss.text().filter(|iss| iss.len() <= MAX_ISSUER);
+        let passes = match self {
+            Self::Any => true,
+            Self::Named(names) => iss().is_some_and(|iss| names.iter().any(|name| **name == *iss)),
+            Self::PerTenant(template) => iss().is_some_and(|iss| template.tenant(iss).is_some()),
+            Self::TrustDomain(domain) => sub.text().and_then(trust_domain).is_some_and(|own| *own == **domain),
+        };
+        if passes { Ok(()) } else { Err(AuthErrorKind::InvalidIssuer) }
+    }
+
+    /// The names by which a token picks its issuer.
+    pub(crate) fn names(&self) -> &[Box<str>] {
         match self {
-            Self::Any => Ok(()),
-            Self::Named(names) => match iss.text() {
-                Some(iss) if iss.len() <= MAX_ISSUER && names.iter().any(|name| **name == *iss) => Ok(()),
-                _ => Err(AuthErrorKind::InvalidIssuer),
-            },
+            Self::Named(names) => names,
+            Self::PerTenant(Template { text: name, .. }) | Self::TrustDomain(name) => std::slice::from_ref(name),
+            Self::Any => &[],
         }
     }
+}
+
+/// The names of an issuer that has one for each tenant.
+#[derive(Clone, Debug)]
+pub(crate) struct Template {
+    text: Box<str>,
+    before: Box<str>,
+    after: Box<str>,
+}
+
+/// Where the tenant stands in a template.
+const TENANT: &str = "{tenantid}";
+
+impl Template {
+    /// `None` where the text has no place for a tenant.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
+        let (before, after) = text.split_once(TENANT)?;
+        Some(Self { text: text.into(), before: before.into(), after: after.into() })
+    }
+
+    /// The tenant, if this is the template filled with a GUID.
+    pub(crate) fn tenant<'i>(&self, iss: &'i str) -> Option<&'i str> {
+        let tenant = iss.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
+        is_guid(tenant).then_some(tenant)
+    }
+
+    /// Whether the token's `tid` is the tenant of its `iss`, and the key, if it says whose tokens it signs, signs theirs.
+    pub(crate) fn check_tenant(&self, iss: &str, tid: Option<&str>, key: Option<&str>) -> Result<(), AuthErrorKind> {
+        let tenant = self.tenant(iss).filter(|tenant| Some(*tenant) == tid).ok_or(AuthErrorKind::InvalidIssuer)?;
+        match key {
+            Some(issuer) if issuer.replace(TENANT, tenant) != iss => Err(AuthErrorKind::UnknownKey),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// A GUID in the small letters that tokens have.
+pub(crate) fn is_guid(text: &str) -> bool {
+    text.split('-').map(str::len).eq([8, 4, 4, 4, 12])
+        && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'-'))
+}
+
+/// `spiffe://` and the trust domain of a workload's SPIFFE ID (SPIFFE-ID §2), if it is one.
+pub(crate) fn trust_domain(id: &str) -> Option<&str> {
+    const LONGEST: usize = 2048;
+    let rest = id.strip_prefix("spiffe://").filter(|_| id.len() <= LONGEST)?;
+    let (domain, path) = rest.split_once('/')?;
+    let is_segment = |segment: &str| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+        !segment.is_empty() && segment != "." && segment != ".." && segment.bytes().all(allowed)
+    };
+    (is_trust_domain(domain) && path.split('/').all(is_segment)).then(|| &id[..id.len() - path.len() - 1])
+}
+
+/// SPIFFE-ID §2.1.
+pub(crate) fn is_trust_domain(name: &str) -> bool {
+    let allowed = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_');
+    (1..=255).contains(&name.len()) && name.bytes().all(allowed)
 }
 
 /// Which `aud` passes.
@@ -71,19 +146,85 @@ mod tests {
         let rule = IssuerRule::Named(vec!["https://a.example".into(), "a.example".into()]);
         let text = |iss: &str| Member::Text(iss.to_owned().into());
         for iss in ["https://a.example", "a.example"] {
-            assert_eq!(rule.check(&text(iss)), Ok(()), "{iss}");
+            assert_eq!(rule.check(&text(iss), &Member::Absent), Ok(()), "{iss}");
         }
         for iss in ["", "https://a.exampl", "https://a.example/", "https://A.example", "xa.example", "b.example"] {
-            assert_eq!(rule.check(&text(iss)), Err(AuthErrorKind::InvalidIssuer), "{iss}");
+            assert_eq!(rule.check(&text(iss), &text("a.example")), Err(AuthErrorKind::InvalidIssuer), "{iss}");
         }
         for iss in [Member::Absent, Member::Wrong] {
-            assert_eq!(rule.check(&iss), Err(AuthErrorKind::InvalidIssuer));
-            assert_eq!(IssuerRule::Any.check(&iss), Ok(()));
+            assert_eq!(rule.check(&iss, &text("a.example")), Err(AuthErrorKind::InvalidIssuer));
+            assert_eq!(IssuerRule::Any.check(&iss, &iss), Ok(()));
         }
         let (fits, too_long) = ("i".repeat(MAX_ISSUER), "i".repeat(MAX_ISSUER + 1));
         let rule = IssuerRule::Named(vec![fits.as_str().into(), too_long.as_str().into()]);
-        assert_eq!(rule.check(&text(&fits)), Ok(()));
-        assert_eq!(rule.check(&text(&too_long)), Err(AuthErrorKind::InvalidIssuer));
+        assert_eq!(rule.check(&text(&fits), &Member::Absent), Ok(()));
+        assert_eq!(rule.check(&text(&too_long), &Member::Absent), Err(AuthErrorKind::InvalidIssuer));
+    }
+
+    #[test]
+    fn a_template_is_filled_with_the_guid_of_the_tenant() {
+        let template = Template::parse("https://login.example/{tenantid}/v2.0").expect("a template");
+        let guid = "9122040d-6c67-4c5b-b112-36a304b66dad";
+        let iss = &format!("https://login.example/{guid}/v2.0");
+        let check = |tid, key| template.check_tenant(iss, tid, key);
+        for key in [None, Some("https://login.example/{tenantid}/v2.0"), Some(&**iss)] {
+            assert_eq!(check(Some(guid), key), Ok(()), "{key:?}");
+            for tid in [None, Some(""), Some("00000000-6c67-4c5b-b112-36a304b66dad")] {
+                assert_eq!(check(tid, key), Err(AuthErrorKind::InvalidIssuer), "{tid:?}");
+            }
+        }
+        let other = "https://login.example/00000000-6c67-4c5b-b112-36a304b66dad/v2.0";
+        for key in [other, "", "https://login.example/{tenantid}/v1.0"] {
+            assert_eq!(check(Some(guid), Some(key)), Err(AuthErrorKind::UnknownKey), "{key}");
+        }
+        for wrong in [
+            "https://login.example/{tenantid}/v2.0",
+            "https://login.example//v2.0",
+            "https://login.example/common/v2.0",
+            "https://login.example/9122040D-6C67-4C5B-B112-36A304B66DAD/v2.0",
+            "https://login.example/9122040d-6c67-4c5b-b112-36a304b66dad/v1.0",
+            "https://evil.example/9122040d-6c67-4c5b-b112-36a304b66dad/v2.0",
+            "https://login.example/9122040d-6c67-4c5b-b112-36a304b66dad/x/v2.0",
+            "https://login.example/9122040d-6c67-4c5b-b112-36a304b66da/v2.0",
+            "https://login.example/v2.0",
+        ] {
+            assert_eq!(template.tenant(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_trust_domain_of_a_workload_is_read_strictly() {
+        let rule = IssuerRule::TrustDomain("spiffe://example.org".into());
+        let check = |sub: &str| rule.check(&Member::Absent, &Member::Text(sub.to_owned().into()));
+        let longest = format!("spiffe://example.org/{}", "a".repeat(2048 - 21));
+        for id in ["spiffe://example.org/a", "spiffe://example.org/ns/Prod/sa/web-1_x.y", &longest] {
+            assert_eq!(check(id), Ok(()), "{id}");
+        }
+        for id in [
+            "spiffe://example.org",
+            "spiffe://example.org/",
+            "spiffe://example.org/a/",
+            "spiffe://example.org//a",
+            "spiffe://example.org/../a",
+            "spiffe://example.org/./a",
+            "spiffe://example.org/a%2Fb",
+            "spiffe://example.org/a?b",
+            "spiffe://example.org:443/a",
+            "spiffe://user@example.org/a",
+            "spiffe://Example.org/a",
+            "SPIFFE://example.org/a",
+            "spiffe://example.org.evil/a",
+            "spiffe://evil/example.org/a",
+            "spiffe:///a",
+            "https://example.org/a",
+            &format!("{longest}a"),
+        ] {
+            assert_eq!(check(id), Err(AuthErrorKind::InvalidIssuer), "{id}");
+        }
+        assert_eq!(
+            rule.check(&Member::Text("spiffe://example.org".into()), &Member::Absent),
+            Err(AuthErrorKind::InvalidIssuer)
+        );
     }
 
     #[test]

@@ -8,5 +8,5 @@ mod identity;
 mod time;
 
 pub(crate) use header::TypeRule;
-pub(crate) use identity::{AudienceRule, IssuerRule, MAX_ISSUER};
+pub(crate) use identity::{AudienceRule, IssuerRule, MAX_ISSUER, Template, is_guid, is_trust_domain, trust_domain};
 pub(crate) use time::{MAX_LEEWAY, TimeRule, Times};

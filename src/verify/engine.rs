@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::explain::{Check, Observe};
 use super::issuer::Trusted;
 use super::resolver::IssuerResolver;
-use crate::claims::{Audience, Confirmation, Registered, Time};
+use crate::claims::{self, Audience, Confirmation, Registered, Time};
 use crate::clock::UnixTime;
 use crate::error::{AuthError, AuthErrorKind};
 use crate::jose::Algorithm;
@@ -19,7 +19,7 @@ use crate::jose::header::Header;
 use crate::jose::recent;
 use crate::keys::{Found, Key, KeyError, KeyQuery, KeySet, Keys};
 use crate::keys::{Lookup, PendingKeys};
-use crate::policy::{MAX_ISSUER, Times};
+use crate::policy::{IssuerRule, MAX_ISSUER, Times, trust_domain};
 
 /// Room for the decoded segments of common tokens, on the stack.
 pub(super) struct Buffers {
@@ -235,7 +235,7 @@ impl Trusted {
         see.saw(Check::Issuer, || {
             format!("{}, trusted: {:?}", say(registered.iss.text()), self.name().unwrap_or("(any)"))
         });
-        self.issuer.check(&registered.iss)?;
+        self.issuer.check(&registered.iss, &registered.sub)?;
         see.saw(Check::Audience, || format!("{}, expected: {}", say_audience(&registered.audience), self.audience));
         self.audience.check(&registered.audience)?;
         see.saw(Check::Time, || {
@@ -250,6 +250,20 @@ impl Trusted {
         let times = Times::try_from(registered)?;
         self.time.check(times, now)?;
         Ok(times)
+    }
+
+    /// Where every tenant has a name of its own: whether the token and its key agree on the tenant.
+    pub(super) fn check_tenant(
+        &self,
+        payload: &[u8],
+        registered: &Registered<'_>,
+        key: &Key,
+        see: &mut impl Observe,
+    ) -> Result<(), AuthErrorKind> {
+        let IssuerRule::PerTenant(template) = &self.issuer else { return Ok(()) };
+        let tid = claims::claim(payload, "tid")?;
+        see.saw(Check::Issuer, || format!("`tid` is {}; the key is for {:?}", say(tid.as_deref()), key.issuer()));
+        template.check_tenant(registered.iss.text().unwrap_or_default(), tid.as_deref(), key.issuer())
     }
 
     /// For the log: what a token should have had. It is configuration, and nothing of the token.
@@ -318,7 +332,33 @@ pub(super) struct Issuers {
 
 pub(super) enum Fixed {
     One(Arc<Trusted>),
-    Several(HashMap<Box<str>, Arc<Trusted>>),
+    Several(Several),
+}
+
+/// Issuers that are told apart by what a token says of itself.
+pub(super) struct Several {
+    pub(super) by_name: HashMap<Box<str>, Arc<Trusted>>,
+    /// Those whose tenants have names of their own; they stand in `by_name` too, under their templates.
+    templates: Vec<Arc<Trusted>>,
+    /// One of them is known by `sub`.
+    has_trust_domains: bool,
+}
+
+impl Several {
+    pub(super) fn new(by_name: HashMap<Box<str>, Arc<Trusted>>) -> Self {
+        let is_template = |issuer: &&Arc<Trusted>| matches!(issuer.issuer, IssuerRule::PerTenant(_));
+        let templates = by_name.values().filter(is_template).cloned().collect();
+        let has_trust_domains = by_name.values().any(|issuer| matches!(issuer.issuer, IssuerRule::TrustDomain(_)));
+        Self { by_name, templates, has_trust_domains }
+    }
+
+    fn of(&self, iss: &str) -> Option<&Arc<Trusted>> {
+        let fits = |issuer: &&Arc<Trusted>| match &issuer.issuer {
+            IssuerRule::PerTenant(template) => template.tenant(iss).is_some(),
+            _ => false,
+        };
+        self.by_name.get(iss).or_else(|| self.templates.iter().find(fits))
+    }
 }
 
 /// The issuer of a token.
@@ -342,12 +382,21 @@ impl Issuers {
             Fixed::Several(issuers) => issuers,
         };
         see.saw(Check::Payload, || format!("{} bytes", token.payload.len()));
-        let iss = crate::claims::unverified_issuer(token.payload)?;
-        see.saw(Check::Issuer, || format!("{}, {} are trusted", say(iss.as_deref()), issuers.len()));
-        let iss = iss.filter(|iss| iss.len() <= MAX_ISSUER).ok_or(AuthErrorKind::InvalidIssuer)?;
-        if let Some(issuer) = issuers.get(&*iss) {
+        let iss = claims::claim(token.payload, "iss")?;
+        see.saw(Check::Issuer, || format!("{}, {} are trusted", say(iss.as_deref()), issuers.by_name.len()));
+        let iss = iss.filter(|iss| iss.len() <= MAX_ISSUER);
+        if let Some(issuer) = iss.as_deref().and_then(|iss| issuers.of(iss)) {
             return Ok(Selected::Fixed(issuer));
         }
+        if issuers.has_trust_domains {
+            let sub = claims::claim(token.payload, "sub")?;
+            let domain = sub.as_deref().and_then(trust_domain);
+            see.saw(Check::Issuer, || format!("`sub` is of the trust domain {}", say(domain)));
+            if let Some(issuer) = domain.and_then(|domain| issuers.by_name.get(domain)) {
+                return Ok(Selected::Fixed(issuer));
+            }
+        }
+        let iss = iss.ok_or(AuthErrorKind::InvalidIssuer)?;
         // An algorithm that does not exist is refused without asking anybody.
         let resolver = self.resolver.as_ref().ok_or(AuthErrorKind::InvalidIssuer)?;
         token.header.algorithm()?;
@@ -360,7 +409,7 @@ impl Issuers {
     /// True while tokens of this issuer would be judged by this very configuration.
     pub(super) fn still_trusts(&self, issuer: &Arc<Trusted>, now: UnixTime) -> bool {
         let (Some(resolver), Some(name)) = (&self.resolver, issuer.name()) else { return true };
-        let is_fixed = matches!(&self.fixed, Fixed::Several(issuers) if issuers.contains_key(name));
+        let is_fixed = matches!(&self.fixed, Fixed::Several(issuers) if issuers.by_name.contains_key(name));
         is_fixed || matches!(resolver.recall(name, now), Some(Ok(known)) if Arc::ptr_eq(&known, issuer))
     }
 }

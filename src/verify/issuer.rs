@@ -34,7 +34,7 @@ use crate::policy::{AudienceRule, IssuerRule, MAX_ISSUER, MAX_LEEWAY, TimeRule, 
 /// ```
 #[must_use]
 pub struct Issuer {
-    names: Option<Vec<Box<str>>>,
+    rule: IssuerRule,
     keys: Arc<dyn KeySource>,
     algorithms: Option<AlgorithmSet>,
     audiences: Vec<Box<str>>,
@@ -61,7 +61,7 @@ impl Issuer {
     /// An issuer by its name: exactly what its tokens have in `iss`, byte for byte (RFC 8725 §3.8).
     pub fn new(name: impl Into<String>, keys: impl KeySource) -> Self {
         Self {
-            names: Some(vec![name.into().into_boxed_str()]),
+            rule: IssuerRule::Named(vec![name.into().into_boxed_str()]),
             keys: Arc::new(keys),
             algorithms: None,
             audiences: Vec::new(),
@@ -100,12 +100,17 @@ impl Issuer {
     /// Trusts whatever these keys signed, whatever `iss` says or if it is missing. Gives up the protection against
     /// tokens that the same keys signed for another purpose. It cannot be combined with other issuers.
     pub fn danger_any_issuer(keys: impl KeySource) -> Self {
-        Self { names: None, ..Self::new("", keys) }
+        Self::ruled(IssuerRule::Any, keys)
+    }
+
+    /// An issuer that is known by something else than one name.
+    pub(crate) fn ruled(rule: IssuerRule, keys: impl KeySource) -> Self {
+        Self { rule, ..Self::new("", keys) }
     }
 
     /// Another name that this issuer uses in `iss` (Google has two).
     pub fn alias(mut self, name: impl Into<String>) -> Self {
-        if let Some(names) = &mut self.names {
+        if let IssuerRule::Named(names) = &mut self.rule {
             names.push(name.into().into_boxed_str());
         }
         self
@@ -232,16 +237,12 @@ impl Issuer {
     }
 
     pub(super) fn build(self) -> Result<Trusted, ConfigError> {
-        let place = self
-            .names
-            .as_ref()
-            .and_then(|names| names.first())
-            .map_or("any issuer".into(), |name| format!("issuer {name:?}"));
+        let place = self.rule.names().first().map_or("any issuer".into(), |name| format!("issuer {name:?}"));
         self.check().map_err(|error| error.at(place))
     }
 
     fn check(self) -> Result<Trusted, ConfigError> {
-        if self.names.iter().flatten().any(|name| name.is_empty() || name.len() > MAX_ISSUER) {
+        if self.rule.names().iter().any(|name| name.is_empty() || name.len() > MAX_ISSUER) {
             return Err(ConfigError::new(format!("the name of an issuer has 1 to {MAX_ISSUER} bytes")));
         }
         if self.audiences.iter().any(|audience| audience.is_empty()) {
@@ -271,7 +272,7 @@ impl Issuer {
         }
         let algorithms = allowed(self.algorithms, self.keys.algorithms())?;
         Ok(Trusted {
-            issuer: self.names.map_or(IssuerRule::Any, IssuerRule::Named),
+            issuer: self.rule,
             keys: self.keys,
             algorithms,
             audience,
@@ -343,7 +344,7 @@ fn allowed(own: Option<AlgorithmSet>, source: Option<AlgorithmSet>) -> Result<Al
 impl fmt::Debug for Issuer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Issuer")
-            .field("names", &self.names)
+            .field("names", &self.rule.names())
             .field("audiences", &self.audiences)
             .field("algorithms", &self.algorithms)
             .finish_non_exhaustive()
@@ -365,11 +366,13 @@ pub(super) struct Trusted {
 }
 
 impl Trusted {
-    /// The configured name; none where any issuer is taken.
+    /// What it is called in the configuration; nothing where any issuer is taken.
     pub(super) fn name(&self) -> Option<&str> {
-        match &self.issuer {
-            IssuerRule::Named(names) => names.first().map(|name| &**name),
-            IssuerRule::Any => None,
-        }
+        self.issuer.names().first().map(|name| &**name)
+    }
+
+    /// The name of the one issuer of all tokens; nothing where only a token can say.
+    pub(super) fn only_name(&self) -> Option<&str> {
+        self.name().filter(|_| !matches!(self.issuer, IssuerRule::PerTenant(_)))
     }
 }

@@ -94,8 +94,8 @@ impl<C: Send + Sync + 'static> Jwt<C> {
         let key_kid = proof.verified.key.kid();
         let kid = header.kid.as_deref();
         let (kid, of_key) = if kid.is_some() && kid == key_kid { (None, true) } else { (kid, false) };
-        // The issuer's name is in its configuration; only where any is taken must the token's be kept.
-        let iss = if issuer.name().is_none() { registered.iss.text() } else { None };
+        // The issuer's name is in its configuration; only where that has not one alone must the token's be kept.
+        let iss = if issuer.only_name().is_none() { registered.iss.text() } else { None };
         // A binding that the gateway in front has checked is none to this service.
         let (jkt, x5t_s256) = match &registered.cnf {
             Confirmation::Thumbprints { jkt, x5t_s256 } if !issuer.binding_checked_upstream => {
@@ -151,10 +151,11 @@ impl<C: ?Sized> Jwt<C> {
         &self.0.claims
     }
 
-    /// The issuer: its configured name, or the token's `iss` under
+    /// The issuer: its configured name; the token's `iss` where tenants have names of their own
+    /// ([`entra_multi_tenant`](crate::providers::entra_multi_tenant)) and under
     /// [`danger_any_issuer`](crate::Issuer::danger_any_issuer).
     pub fn issuer(&self) -> Option<&str> {
-        self.0.facts.issuer.name().or_else(|| self.text(self.0.facts.iss))
+        self.0.facts.issuer.only_name().or_else(|| self.text(self.0.facts.iss))
     }
 
     /// `sub`, if it is a string (RFC 7519 §4.1.2).

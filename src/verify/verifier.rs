@@ -7,7 +7,7 @@ use std::sync::Arc;
 use serde::de::DeserializeOwned;
 
 use super::cache::{LONGEST, TokenCache, VerifierId};
-use super::engine::{Buffers, Fixed, Issuers, Search, Selected, Step, Unverified, Verified};
+use super::engine::{Buffers, Fixed, Issuers, Search, Selected, Several, Step, Unverified, Verified};
 use super::explain::{Check, Explanation, Observe};
 use super::issuer::{Issuer, Trusted};
 use super::jwt::{Jwt, Proof};
@@ -216,6 +216,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         let times = issuer
             .check_identity_and_time(&registered, now, see)
             .map_err(|kind| issuer.with_what_was_expected(kind))?;
+        issuer.check_tenant(token.payload, &registered, &verified.key, see)?;
         issuer.check_claims(&registered, see)?;
         let claims = claims.map_err(|error| {
             see.saw(Check::Claims, || error.to_string());
@@ -233,11 +234,11 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
 }
 
 impl<C> Verifier<C> {
-    /// The configured names of the issuers, without aliases, in order.
+    /// The configured names of the issuers, without aliases and templates, in order.
     pub(crate) fn issuer_names(&self) -> Vec<&str> {
         let mut names: Vec<_> = match &self.0.issuers.fixed {
-            Fixed::One(issuer) => issuer.name().into_iter().collect(),
-            Fixed::Several(issuers) => issuers.values().filter_map(|issuer| issuer.name()).collect(),
+            Fixed::One(issuer) => issuer.only_name().into_iter().collect(),
+            Fixed::Several(issuers) => issuers.by_name.values().filter_map(|issuer| issuer.only_name()).collect(),
         };
         names.sort_unstable();
         names.dedup();
@@ -314,7 +315,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
         let fixed = match (issuers.len(), &self.resolver) {
             (0, None) => return Err(ConfigError::new("no issuer is trusted: add one with `.trust(…)`")),
             (1, None) => Fixed::One(issuers.remove(0)),
-            _ => Fixed::Several(by_name(&issuers)?),
+            _ => Fixed::Several(Several::new(by_name(&issuers)?)),
         };
         let issuers = Issuers { fixed, resolver: self.resolver };
         let cache = self.cache.map(|cache| (cache, VerifierId::next()));
@@ -325,10 +326,10 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
 fn by_name(issuers: &[Arc<Trusted>]) -> Result<HashMap<Box<str>, Arc<Trusted>>, ConfigError> {
     let mut by_name = HashMap::new();
     for issuer in issuers {
-        let IssuerRule::Named(names) = &issuer.issuer else {
+        if matches!(issuer.issuer, IssuerRule::Any) {
             return Err(ConfigError::new("`danger_any_issuer` cannot be combined with other issuers"));
-        };
-        for name in names {
+        }
+        for name in issuer.issuer.names() {
             if by_name.insert(name.clone(), Arc::clone(issuer)).is_some() {
                 return Err(ConfigError::new(format!(
                     "the issuer {name:?} is trusted twice: give it one key set with all its keys"
@@ -349,7 +350,7 @@ impl<C> fmt::Debug for Verifier<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let issuers = match &self.0.issuers.fixed {
             Fixed::One(_) => 1,
-            Fixed::Several(issuers) => issuers.len(),
+            Fixed::Several(issuers) => issuers.by_name.len(),
         };
         f.debug_struct("Verifier").field("issuers", &issuers).finish_non_exhaustive()
     }

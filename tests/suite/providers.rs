@@ -4,11 +4,14 @@ use serde_json::{Value, json};
 use tower_jwt_auth::providers::{self, Provider};
 use tower_jwt_auth::testing::Authority;
 use tower_jwt_auth::verify::Check;
-use tower_jwt_auth::{Algorithm, AuthErrorKind, ConfigError, Issuer, Jwt, Verifier};
+use tower_jwt_auth::{Algorithm, AuthErrorKind, ConfigError, Issuer, Jwt, KeySet, TokenCache, Verifier};
 
 use crate::support::verdict;
 
 const TENANT: &str = "9122040d-6c67-4c5b-b112-36a304b66dad";
+const OTHER_TENANT: &str = "72f988bf-86f1-41af-91ab-2d7cd011db47";
+const STRANGE_TENANT: &str = "00000000-0000-4000-8000-000000000001";
+const STRANGE_ISSUER: &str = "https://login.microsoftonline.com/00000000-0000-4000-8000-000000000001/v2.0";
 
 /// One provider: its preset with the settings of a service, a documented token, and what is near it.
 struct Case {
@@ -111,6 +114,45 @@ fn cases() -> Vec<Case> {
                 (json!({"tid": null}), ClaimRefused),
                 (json!({"iss": "https://login.microsoftonline.com/{tenantid}/v2.0"}), InvalidIssuer),
                 (json!({"iss": format!("https://sts.windows.net/{TENANT}/")}), InvalidIssuer),
+            ],
+        },
+        Case {
+            provider: providers::entra_multi_tenant(),
+            settings: |issuer| issuer.audience("orders").require_claim_value("tid", [TENANT, OTHER_TENANT]),
+            header: json!({"typ": "JWT"}),
+            claims: json!({
+                "aud": "orders", "tid": TENANT, "ver": "2.0", "uti": "x", "oid": "y", "sub": "z",
+                "iss": format!("https://login.microsoftonline.com/{TENANT}/v2.0"), "scp": "access_as_user",
+            }),
+            wrong: vec![
+                (json!({"tid": OTHER_TENANT}), InvalidIssuer),
+                (json!({"tid": null}), InvalidIssuer),
+                (json!({"tid": 7}), InvalidIssuer),
+                (
+                    json!({"iss": "https://login.microsoftonline.com/{tenantid}/v2.0", "tid": "{tenantid}"}),
+                    InvalidIssuer,
+                ),
+                (json!({"iss": "https://login.microsoftonline.com/common/v2.0", "tid": "common"}), InvalidIssuer),
+                (json!({"iss": format!("https://sts.windows.net/{TENANT}/")}), InvalidIssuer),
+                (json!({"iss": null}), InvalidIssuer),
+                (json!({"iss": STRANGE_ISSUER, "tid": STRANGE_TENANT}), ClaimRefused),
+            ],
+        },
+        Case {
+            provider: valid(providers::spiffe("example.org", "https://bundle.example.org/")),
+            settings: |issuer| issuer.audience("spiffe://example.org/orders"),
+            header: json!({"typ": "JWT"}),
+            claims: json!({
+                "sub": "spiffe://example.org/ns/shop/sa/web", "aud": ["spiffe://example.org/orders"], "iss": null,
+            }),
+            wrong: vec![
+                (json!({"sub": "spiffe://example.com/ns/shop/sa/web"}), InvalidIssuer),
+                (json!({"sub": "spiffe://example.org"}), InvalidIssuer),
+                (json!({"sub": "web"}), InvalidIssuer),
+                (json!({"sub": null, "iss": "spiffe://example.org"}), InvalidIssuer),
+                (json!({"aud": "spiffe://example.org/bills"}), InvalidAudience),
+                (json!({"aud": null}), InvalidAudience),
+                (json!({"exp": null}), AuthErrorKind::MissingTime),
             ],
         },
         Case {
@@ -252,6 +294,111 @@ async fn documented_tokens_pass_and_those_nearest_to_them_do_not() {
     }
 }
 
+/// Entra has keys that sign for every tenant, and keys for one alone; each says so in `issuer`.
+#[tokio::test]
+async fn a_key_for_one_tenant_verifies_no_other() {
+    let authority = Authority::new(Algorithm::RS256);
+    let with_issuer = |issuer: Value| {
+        let mut set: Value = serde_json::from_str(&authority.jwks()).expect("JSON");
+        set["keys"][0]["issuer"] = issuer;
+        KeySet::jwk_set(set.to_string()).expect("usable")
+    };
+    let of = |tenant: &str| format!("https://login.microsoftonline.com/{tenant}/v2.0");
+    let token = |tenant: &str| authority.token().claim("aud", "a").claim("iss", of(tenant)).claim("tid", tenant).sign();
+    let cases = [
+        (json!("https://login.microsoftonline.com/{tenantid}/v2.0"), Ok(()), Ok(())),
+        (json!(of(TENANT)), Ok(()), Err(AuthErrorKind::UnknownKey)),
+        (json!(of(OTHER_TENANT)), Err(AuthErrorKind::UnknownKey), Ok(())),
+        (
+            json!("https://login.microsoftonline.com/{tenantid}"),
+            Err(AuthErrorKind::UnknownKey),
+            Err(AuthErrorKind::UnknownKey),
+        ),
+        (json!(null), Err(AuthErrorKind::UnknownKey), Err(AuthErrorKind::UnknownKey)),
+    ];
+    for (issuer, one, other) in cases {
+        let trusted = providers::entra_multi_tenant().with_keys(with_issuer(issuer.clone())).audience("a");
+        let verifier = Verifier::new(trusted.require_claim_value("tid", [TENANT, OTHER_TENANT])).expect("valid");
+        assert_eq!(verdict(&verifier, &token(TENANT)).await, one, "{issuer}");
+        assert_eq!(verdict(&verifier, &token(OTHER_TENANT)).await, other, "{issuer}");
+    }
+}
+
+/// Beside other issuers, a token finds its own: by the name of its tenant, by `sub`, or by `iss`.
+#[tokio::test]
+async fn tenants_and_trust_domains_stand_beside_other_issuers() {
+    let [entra, spire, plain] = [(); 3].map(|()| Authority::new(Algorithm::ES256));
+    let multi = providers::entra_multi_tenant().with_keys(entra.key_set()).audience("a").danger_any_subject();
+    let workloads = providers::spiffe("example.org", "https://bundle.example.org/").expect("a trust domain");
+    let workloads = workloads.with_keys(spire.key_set()).audience("a");
+    let builder = Verifier::<Value>::builder().trust(multi).trust(workloads);
+    let builder = builder.trust(Issuer::new("https://a.example", plain.key_set()).audience("a"));
+    let verifier = builder.cache(TokenCache::new(10)).build().expect("valid");
+
+    let of = |tenant: &str| format!("https://login.microsoftonline.com/{tenant}/v2.0");
+    let workload =
+        |by: &Authority| by.token().claim("aud", "a").claim("sub", "spiffe://example.org/web").without("iss").sign();
+    let tenant = |by: &Authority| by.token().claim("aud", "a").claim("iss", of(TENANT)).claim("tid", TENANT).sign();
+    let known = |by: &Authority| by.token().claim("aud", "a").claim("iss", "https://a.example").sign();
+    // Twice: the second time it is remembered.
+    for _ in 0..2 {
+        let jwt = verifier.verify(&tenant(&entra)).await.expect("its own keys");
+        assert_eq!(jwt.issuer(), Some(&*of(TENANT)));
+        let jwt = verifier.verify(&workload(&spire)).await.expect("its own keys");
+        assert_eq!((jwt.issuer(), jwt.subject()), (Some("spiffe://example.org"), Some("spiffe://example.org/web")));
+        assert_eq!(verdict(&verifier, &known(&plain)).await, Ok(()));
+    }
+    let wrong = Err(AuthErrorKind::InvalidSignature);
+    assert_eq!(verdict(&verifier, &tenant(&spire)).await, wrong);
+    assert_eq!(verdict(&verifier, &workload(&entra)).await, wrong);
+    assert_eq!(verdict(&verifier, &known(&entra)).await, wrong);
+    // An `iss` that is trusted picks its issuer, whatever `sub` says.
+    let both = |by: &Authority| {
+        by.token().claim("aud", "a").claim("iss", "https://a.example").claim("sub", "spiffe://example.org/web").sign()
+    };
+    assert_eq!(verdict(&verifier, &both(&spire)).await, wrong);
+    assert_eq!(verdict(&verifier, &both(&plain)).await, Ok(()));
+    let foreign = spire.token().claim("sub", "spiffe://other.example/web").without("iss").sign();
+    assert_eq!(verdict(&verifier, &foreign).await, Err(AuthErrorKind::InvalidIssuer));
+    let server = spire.token().claim("aud", "a").claim("iss", "https://spire").claim("sub", "spiffe://example.org/web");
+    assert_eq!(verdict(&verifier, &server.sign()).await, Ok(()), "an `iss` that nobody has does not count");
+}
+
+/// SPIFFE Trust Domain and Bundle, section 4.2.
+#[test]
+fn of_a_spiffe_bundle_the_keys_for_tokens_are_used() {
+    let mut bundle: Value = serde_json::from_str(&Authority::new(Algorithm::ES256).jwks()).expect("JSON");
+    let key = bundle["keys"][0].take();
+    let with = |name: &str, value: Value| {
+        let mut key = key.clone();
+        key[name] = value;
+        key
+    };
+    let svid = with("use", json!("jwt-svid"));
+    bundle =
+        json!({"spiffe_sequence": 1, "spiffe_refresh_hint": 300, "keys": [key, with("use", json!("x509-svid")), svid]});
+    let set = KeySet::spiffe_bundle(bundle.to_string()).expect("a key for tokens");
+    assert_eq!((set.len(), set.skipped().len()), (1, 2));
+    assert_eq!(KeySet::jwk_set(bundle.to_string()).expect("a key for signatures").len(), 1, "the other one");
+
+    let mut nameless = svid;
+    nameless.as_object_mut().expect("an object").remove("kid");
+    let error = KeySet::spiffe_bundle(json!({"keys": [nameless]}).to_string()).expect_err("no kid").to_string();
+    assert!(error.contains("kid"), "{error}");
+    let mut useless = key.clone();
+    useless.as_object_mut().expect("an object").remove("use");
+    assert!(KeySet::spiffe_bundle(json!({"keys": [useless]}).to_string()).is_err());
+}
+
+#[test]
+fn what_is_no_trust_domain_is_refused() {
+    for wrong in
+        ["", "Example.org", "spiffe://example.org", "example.org/a", "example.org:443", "a b", &"a".repeat(256)]
+    {
+        assert!(providers::spiffe(wrong, "https://bundle.example.org/").is_err(), "{wrong}");
+    }
+}
+
 #[tokio::test]
 async fn google_has_two_names() {
     let authority = Authority::new(Algorithm::RS256);
@@ -290,8 +437,8 @@ async fn an_issuer_whose_tokens_anybody_can_get_needs_a_rule() {
     let authority = Authority::new(Algorithm::RS256);
     let build =
         |issuer: Issuer| Verifier::<Value>::new(issuer.audience("a")).map(drop).map_err(|error| error.to_string());
-    for provider in [providers::google(), providers::github_actions(), providers::gitlab("gitlab.com").expect("valid")]
-    {
+    let gitlab = providers::gitlab("gitlab.com").expect("valid");
+    for provider in [providers::google(), providers::github_actions(), gitlab, providers::entra_multi_tenant()] {
         let issuer = || provider.clone().with_keys(authority.key_set());
         let error = build(issuer()).expect_err("no rule");
         assert!(error.contains("require_claim_value") && error.contains("danger_any_subject"), "{error}");

@@ -14,7 +14,7 @@ use crate::crypto::VerifyingKey;
 use crate::jose::AlgorithmSet;
 use crate::jose::compact::{self, Decoded};
 use crate::jose::header::Header;
-use crate::jose::jwk::Jwk;
+use crate::jose::jwk::{Conventions, Jwk};
 
 /// How old a proof may be.
 const OLDEST: Duration = Duration::from_secs(300);
@@ -87,7 +87,8 @@ impl Proof {
         if thumbprint(&jwk).ok_or("its `jwk` has no thumbprint")? != expected.jkt {
             return Err("its key is not the one that the token is bound to");
         }
-        let key = Jwk::parse(&Value::Object(jwk), algorithm).map_err(|_| "its `jwk` cannot be used")?;
+        let key =
+            Jwk::parse(&Value::Object(jwk), Conventions::rsa(algorithm)).map_err(|_| "its `jwk` cannot be used")?;
         if key.algorithm != algorithm {
             return Err("its `jwk` is for another algorithm");
         }

@@ -13,6 +13,7 @@ use super::transport::{Transport, default_client};
 use crate::clock::Clock;
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
+use crate::jose::jwk::Conventions;
 
 /// Builds a [`RemoteJwks`]. The defaults suit every provider seen so far; each option says why its default is what it
 /// is.
@@ -25,7 +26,7 @@ pub struct RemoteJwksBuilder {
     bounds: Bounds,
     limits: Limits,
     clock: Clock,
-    rsa: Algorithm,
+    conventions: Conventions,
     connect_timeout: Duration,
     fetch_timeout: Duration,
     discover_every: Duration,
@@ -56,7 +57,7 @@ impl RemoteJwksBuilder {
             bounds: Bounds::default(),
             limits: Limits::default(),
             clock: Clock::system(),
-            rsa: Algorithm::RS256,
+            conventions: Conventions::default(),
             connect_timeout: Duration::from_secs(2),
             fetch_timeout: Duration::from_secs(5),
             discover_every: Duration::from_secs(6 * 60 * 60),
@@ -79,7 +80,13 @@ impl RemoteJwksBuilder {
 
     /// The algorithm of RSA keys that name none: RS256 unless set. One key has one algorithm (RFC 8725 §3.1).
     pub fn rsa_algorithm(mut self, algorithm: Algorithm) -> Self {
-        self.rsa = algorithm;
+        self.conventions.rsa = algorithm;
+        self
+    }
+
+    /// Takes the document for the bundle of a SPIFFE trust domain: keys for tokens have `use` `jwt-svid` there.
+    pub fn spiffe_bundle(mut self) -> Self {
+        self.conventions.is_spiffe = true;
         self
     }
 
@@ -209,7 +216,7 @@ impl RemoteJwksBuilder {
         let initial = match &self.initial {
             None => None,
             Some(text) => {
-                let document = Document::parse(text.as_bytes(), self.rsa, &self.bounds, &Document::empty());
+                let document = Document::parse(text.as_bytes(), self.conventions, &self.bounds, &Document::empty());
                 let (document, _) =
                     document.map_err(|failure| ConfigError::new(failure.reason).at("the initial keys"))?;
                 Some(document)
@@ -225,7 +232,7 @@ impl RemoteJwksBuilder {
             rules: self.rules,
             bounds: self.bounds,
             clock: self.clock,
-            rsa: self.rsa,
+            conventions: self.conventions,
             fetch_timeout: self.fetch_timeout,
             initial,
         };

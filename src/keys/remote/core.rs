@@ -18,7 +18,7 @@ use super::fetch::{Answer, Bounds, Document, Failure, etag, get, time_to_live};
 use super::schedule::{Cause, Next, Rules, Schedule};
 use super::transport::Transport;
 use crate::clock::{Clock, UnixTime};
-use crate::jose::Algorithm;
+use crate::jose::jwk::Conventions;
 use crate::keys::KeySet;
 
 /// The keys, and how old they are.
@@ -75,7 +75,7 @@ pub(super) struct Parts {
     pub(super) rules: Rules,
     pub(super) bounds: Bounds,
     pub(super) clock: Clock,
-    pub(super) rsa: Algorithm,
+    pub(super) conventions: Conventions,
     pub(super) fetch_timeout: Duration,
     pub(super) initial: Option<Document>,
 }
@@ -87,7 +87,7 @@ pub(super) struct Core {
     rules: Rules,
     bounds: Bounds,
     clock: Clock,
-    rsa: Algorithm,
+    conventions: Conventions,
     fetch_timeout: Duration,
     pub(super) snapshot: ArcSwap<Snapshot>,
     state: Mutex<State>,
@@ -147,7 +147,7 @@ impl Core {
             rules: parts.rules,
             bounds: parts.bounds,
             clock: parts.clock,
-            rsa: parts.rsa,
+            conventions: parts.conventions,
             fetch_timeout: parts.fetch_timeout,
             snapshot: ArcSwap::from_pointee(snapshot),
             state: Mutex::new(state),
@@ -271,7 +271,7 @@ impl Core {
                 lives: time_to_live(&headers, &self.rules),
             }),
             Answer::Document(headers, body) => {
-                let document = Document::parse(&body, self.rsa, &self.bounds, &current.document)?;
+                let document = Document::parse(&body, self.conventions, &self.bounds, &current.document)?;
                 Ok(Fetched {
                     document: Some(document),
                     etag: etag(&headers).map(|etag| (url.clone(), etag)),

@@ -12,8 +12,7 @@ use url::Url;
 use super::schedule::Rules;
 use super::transport::{FollowedRedirect, ResponseBody, Transport};
 use crate::clock::UnixTime;
-use crate::jose::Algorithm;
-use crate::jose::jwk::{self, NotUsed};
+use crate::jose::jwk::{self, Conventions, NotUsed};
 use crate::keys::{Key, KeySet, SkippedKey};
 
 /// What may come back.
@@ -166,7 +165,7 @@ impl Document {
     /// Reads a set. Odd keys are skipped with their reasons; those that `previous` had are taken from there.
     pub(super) fn parse(
         bytes: &[u8],
-        rsa: Algorithm,
+        conventions: Conventions,
         bounds: &Bounds,
         previous: &Self,
     ) -> Result<(Self, bool), Failure> {
@@ -182,7 +181,7 @@ impl Document {
                 keys.push((value.clone(), Arc::clone(key)));
                 continue;
             }
-            match Key::from_jwk_value(value, rsa) {
+            match Key::from_jwk_value(value, conventions) {
                 Ok(key) if key.algorithm().is_symmetric() => {
                     skipped.push(SkippedKey::new(index, "a secret has no business in a published set"));
                 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use tower_jwt_auth::keys::{BoxError, RemoteJwks, ResponseBody, Transport};
 use tower_jwt_auth::testing::Authority;
-use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, Verifier};
+use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, Verifier, providers};
 
 use super::server::{Body, Reply, Server};
 use super::{KIB, OAUTH, OPENID, World, plain, until};
@@ -61,6 +61,33 @@ async fn metadata_at_another_url_is_for_the_issuer_that_it_names() {
         assert_eq!(world.server.count("/jwks"), usize::from(passes), "{named}");
         assert_eq!(world.server.count("/adfs/metadata"), 1);
     }
+}
+
+/// Entra: the metadata that every tenant shares names a template as its issuer, and so do the keys.
+#[tokio::test]
+async fn keys_of_many_tenants_are_found_through_metadata_with_a_template() {
+    const TEMPLATE: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
+    let (server, tenant) = (Server::start(), "9122040d-6c67-4c5b-b112-36a304b66dad");
+    let authority = Authority::new(Algorithm::RS256);
+    let mut set: serde_json::Value = serde_json::from_str(&authority.jwks()).expect("JSON");
+    set["keys"][0]["issuer"] = TEMPLATE.into();
+    server.publish("/jwks", Reply::ok(set.to_string()));
+    server.publish_metadata("/common", TEMPLATE, &server.url("/jwks"));
+    let keys = RemoteJwks::discover_at(server.url("/common"), TEMPLATE).build().expect("valid");
+    let issuer = providers::entra_multi_tenant().with_keys(keys).audience(authority.audience());
+    let verifier = Verifier::new(issuer.require_claim_value("tid", [tenant])).expect("valid");
+    let token = authority.token().claim("iss", TEMPLATE.replace("{tenantid}", tenant)).claim("tid", tenant);
+    assert_eq!(verdict(&verifier, &token.sign()).await, Ok(()));
+}
+
+#[tokio::test]
+async fn the_keys_of_a_spiffe_bundle_are_fetched() {
+    let (server, authority) = (Server::start(), Authority::new(Algorithm::ES256));
+    let workloads = providers::spiffe("example.org", &server.url("/bundle")).expect("a trust domain");
+    server.publish("/bundle", Reply::ok(authority.jwks().replace("\"sig\"", "\"jwt-svid\"")));
+    let verifier = Verifier::new(workloads.discover().expect("a URL").audience("a")).expect("valid");
+    let token = authority.token().claim("aud", "a").claim("sub", "spiffe://example.org/web").without("iss").sign();
+    assert_eq!(verdict(&verifier, &token).await, Ok(()));
 }
 
 #[tokio::test]
