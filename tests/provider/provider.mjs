@@ -9,6 +9,10 @@
 // asks for a token signed with ES256 (default RS256), valid for 2 seconds
 // (default 3600), whose `aud` is the resource without its query.
 //
+// The client `app` has no secret, and sends a user through the code flow with PKCE to
+// http://127.0.0.1/callback, on any port. The user is `user-1`, who signs in and agrees
+// to whatever is asked, by following redirects with cookies.
+//
 // Tests drive it over the same port:
 //   POST /control/rotate[?overlap=1]       new signing keys; answers {alg: kid}
 //   POST /control/fail?mode=ok|500|hang    how discovery and the key set answer
@@ -26,6 +30,8 @@ console.info = console.error;
 
 const ALGORITHMS = ['RS256', 'PS256', 'ES256', 'EdDSA'];
 const SCOPE = 'orders:read orders:write health';
+const USER = 'user-1';
+const INTERACTION_PATH = '/interaction/';
 const DEFAULT_TTL_SECONDS = 3600;
 // The secret has no character that HTTP Basic would need form-encoded first.
 const CLIENT_SECRET = 'integration-test-secret-0123456789abcdef';
@@ -68,6 +74,10 @@ function resourceServer(_ctx, resource) {
   };
 }
 
+function ttl(_ctx, token) {
+  return token.resourceServer?.accessTokenTTL ?? DEFAULT_TTL_SECONDS;
+}
+
 function client(id, authMethod) {
   return {
     client_id: id,
@@ -80,21 +90,52 @@ function client(id, authMethod) {
   };
 }
 
+/** The user signs in, and then agrees to all that the client asks for: no page, no click. */
+async function interact(provider, request, response) {
+  const { grantId, params, prompt } = await provider.interactionDetails(request, response);
+  if (prompt.name === 'login') {
+    return provider.interactionFinished(request, response, { login: { accountId: USER } });
+  }
+  // With an earlier grant the user adds to what was agreed to before.
+  const earlier = grantId && await provider.Grant.find(grantId);
+  const grant = earlier || new provider.Grant({ accountId: USER, clientId: params.client_id });
+  grant.addOIDCScope(prompt.details.missingOIDCScope?.join(' ') ?? '');
+  for (const [resource, scopes] of Object.entries(prompt.details.missingResourceScopes ?? {})) {
+    grant.addResourceScope(resource, scopes.join(' '));
+  }
+  return provider.interactionFinished(request, response, { consent: { grantId: await grant.save() } });
+}
+
 /** Builds the request handler of a provider that signs with the first key of each algorithm. */
 function providerCallback(issuer, keys) {
   const provider = new Provider(issuer, {
     clients: [
       client('service', 'client_secret_basic'),
       client('service-post', 'client_secret_post'),
+      {
+        client_id: 'app',
+        token_endpoint_auth_method: 'none',
+        application_type: 'native',
+        grant_types: ['authorization_code'],
+        redirect_uris: ['http://127.0.0.1/callback'],
+        response_types: ['code'],
+        scope: SCOPE,
+      },
     ],
     jwks: { keys },
     // The library warns about its own adapter and lifetime unless both are named.
     adapter: (model) => new MemoryAdapter(model),
     ttl: {
-      ClientCredentials: (_ctx, token) => token.resourceServer?.accessTokenTTL ?? DEFAULT_TTL_SECONDS,
+      AccessToken: ttl,
+      ClientCredentials: ttl,
+      Grant: DEFAULT_TTL_SECONDS,
+      Interaction: DEFAULT_TTL_SECONDS,
+      Session: DEFAULT_TTL_SECONDS,
     },
     scopes: SCOPE.split(' '),
-    cookies: { keys: ['no-cookie-is-ever-set'] },
+    cookies: { keys: ['only-the-test-user-has-cookies'] },
+    findAccount: (_ctx, accountId) => ({ accountId, claims: () => ({ sub: accountId }) }),
+    interactions: { url: (_ctx, { uid }) => `${INTERACTION_PATH}${uid}` },
     features: {
       clientCredentials: { enabled: true },
       devInteractions: { enabled: false },
@@ -104,7 +145,17 @@ function providerCallback(issuer, keys) {
     },
   });
   provider.on('server_error', (_ctx, error) => console.error(error));
-  return provider.callback();
+  const answer = provider.callback();
+  return (request, response) => {
+    if (!request.url.startsWith(INTERACTION_PATH)) {
+      answer(request, response);
+      return;
+    }
+    interact(provider, request, response).catch((error) => {
+      console.error(error);
+      response.writeHead(400).end();
+    });
+  };
 }
 
 let failMode = 'ok';

@@ -1,0 +1,5 @@
+//! The examples of this workspace, run as programs over real sockets.
+
+mod graphql;
+mod mcp;
+mod support;
