@@ -44,6 +44,8 @@ A Model Context Protocol server at http://127.0.0.1:PORT/mcp.
   --port P        8000 unless set; 0 takes a free one
 ";
 
+const FIRST_SCOPES: [&str; 1] = ["orders:read"];
+
 /// The scopes that each tool needs, on top of a good token. The server does not start when a tool is missing here.
 const SCOPES: [(&str, &[&str]); 3] =
     [("whoami", &[]), ("list_orders", &["orders:read"]), ("place_order", &["orders:write"])];
@@ -149,9 +151,9 @@ fn app(issuer: Issuer, resource: &str) -> Result<Router, ConfigError> {
     let mcp = StreamableHttpService::new(move || Ok(orders.clone()), NeverSessionManager::default().into(), config);
 
     let auth = JwtAuth::<Claims>::new(issuer)?;
-    // The scopes that a client asks for to begin with; challenges name the others when they are needed.
-    let metadata = auth.metadata(resource)?.name("Orders").scopes(["orders:read"]);
-    let auth = auth.resource_metadata(&metadata);
+    // The scopes that a client asks for to begin with; other challenges name the others when they are needed.
+    let metadata = auth.metadata(resource)?.name("Orders").scopes(FIRST_SCOPES);
+    let auth = auth.resource_metadata(&metadata).challenge_scopes(FIRST_SCOPES)?;
     Ok(Router::new()
         .route_service("/mcp", mcp)
         .layer(from_fn(require_scopes_of_tool)) // 403 insufficient_scope

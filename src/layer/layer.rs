@@ -12,6 +12,7 @@ use tower_layer::Layer;
 use super::JwtAuthService;
 use crate::admission::Admission;
 use crate::binding::{Bindings, Pending, Shown};
+use crate::claims::is_scope;
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
 use crate::extract::{BearerHeader, Carrier, ExtractToken};
 use crate::metadata::ProtectedResource;
@@ -104,6 +105,26 @@ impl<C, R> JwtAuth<C, R> {
             words.dpop_algorithms = Some(algorithms.into());
             words.dpop_only = required;
         })
+    }
+
+    /// Names the scopes that clients should ask for in challenges to requests without a good token: `scope` (RFC 6750 §3).
+    /// Clients of the Model Context Protocol ask for these first. None unless set; guards name their own.
+    ///
+    /// # Errors
+    /// When one is no scope (RFC 6749 §3.3).
+    pub fn challenge_scopes<T: AsRef<str>>(self, scopes: impl IntoIterator<Item = T>) -> Result<Self, ConfigError> {
+        let mut all = String::new();
+        for scope in scopes {
+            let scope = scope.as_ref();
+            if !is_scope(scope) {
+                return Err(ConfigError::new(format!(
+                    "{scope:?} is no scope: leave spaces, quotes and backslashes out"
+                )));
+            }
+            all.push_str(if all.is_empty() { "" } else { " " });
+            all.push_str(scope);
+        }
+        Ok(self.word(|words| words.scope = (!all.is_empty()).then(|| all.into())))
     }
 
     /// The metadata of this service as a protected resource (RFC 9728), from the layer's own settings: its issuers as

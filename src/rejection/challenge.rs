@@ -16,6 +16,8 @@ pub(crate) struct Words {
     pub(crate) realm: Option<Box<str>>,
     /// Where the metadata of the protected resource is (RFC 9728 §5.1).
     pub(crate) resource_metadata: Option<Box<str>>,
+    /// The scopes to ask for, where the token at hand is of no use (RFC 6750 §3).
+    pub(crate) scope: Option<Box<str>>,
     /// The algorithms of DPoP proofs, where they are taken.
     pub(crate) dpop_algorithms: Option<Box<str>>,
     /// No bearer tokens are taken.
@@ -34,6 +36,7 @@ pub(crate) struct Challenges {
 struct Challenger {
     /// The scheme and the parameters that every challenge has.
     common: String,
+    scope: Option<Box<str>>,
     bare: HeaderValue,
     /// Those with an error and nothing of one request, by kind: a flood of refusals writes each once.
     written: Box<[OnceLock<HeaderValue>]>,
@@ -87,14 +90,12 @@ impl Challenger {
             ("resource_metadata", words.resource_metadata.as_deref()),
         ];
         for (name, text) in params {
-            let Some(text) = text else { continue };
-            separate(&mut common);
-            common.push_str(name);
-            common.push('=');
-            quote(&mut common, text);
+            add(&mut common, name, text);
         }
-        let bare = value(&common);
-        Self { common, bare, written: AuthErrorKind::ALL.iter().map(|_| OnceLock::new()).collect() }
+        let mut bare = common.clone();
+        add(&mut bare, "scope", words.scope.as_deref());
+        let written = AuthErrorKind::ALL.iter().map(|_| OnceLock::new()).collect();
+        Self { common, scope: words.scope.clone(), bare: value(&bare), written }
     }
 
     fn error(&self, code: &str, error: &AuthError) -> HeaderValue {
@@ -109,15 +110,21 @@ impl Challenger {
         separate(&mut text);
         // Writing to a `String` does not fail.
         let _ = write!(text, "error=\"{code}\", error_description=\"{}\"", error.kind().phrase());
-        if let Some(scope) = error.scope() {
-            text.push_str(", scope=");
-            quote(&mut text, scope);
-        }
+        let to_ask_for = self.scope.as_deref().filter(|_| code == "invalid_token");
+        add(&mut text, "scope", error.scope().or(to_ask_for));
         if let Some(params) = error.params() {
             text.push_str(", ");
             text.push_str(params);
         }
         value(&text)
+    }
+}
+
+/// Adds a parameter, if there is one.
+fn add(challenge: &mut String, name: &str, text: Option<&str>) {
+    if let Some(text) = text {
+        separate(challenge);
+        challenge.push_str(&param(name, text));
     }
 }
 
@@ -204,6 +211,34 @@ mod tests {
         let only = Words { dpop_only: true, ..both };
         assert_eq!(written(&only, Challenge::Bare, Scheme::Bearer).len(), 1);
         assert_eq!(written(&only, Challenge::Error("x"), Scheme::Bearer), dpop("x"));
+    }
+
+    #[test]
+    fn the_scopes_to_ask_for_are_said_where_another_token_is_needed() {
+        let words = Words { realm: Some("shop".into()), scope: Some("a:read b".into()), ..Words::default() };
+        let challenges = Challenges::new(&words);
+        let written = |challenge, error: AuthError| {
+            let mut headers = HeaderMap::new();
+            challenges.write(&mut headers, challenge, Scheme::Bearer, &error);
+            headers[WWW_AUTHENTICATE].to_str().expect("ASCII").to_owned()
+        };
+        let phrase = |kind: AuthErrorKind| format!("error_description=\"{}\"", kind.phrase());
+        let (missing, expired, needed) =
+            (AuthErrorKind::MissingToken, AuthErrorKind::Expired, AuthErrorKind::InsufficientScope);
+        let malformed = AuthErrorKind::MalformedCredential;
+        assert_eq!(written(Challenge::Bare, missing.into()), r#"Bearer realm="shop", scope="a:read b""#);
+        assert_eq!(
+            written(Challenge::Error("invalid_token"), expired.into()),
+            format!(r#"Bearer realm="shop", error="invalid_token", {}, scope="a:read b""#, phrase(expired))
+        );
+        assert_eq!(
+            written(Challenge::Error("insufficient_scope"), AuthError::new(needed).with_scope("c")),
+            format!(r#"Bearer realm="shop", error="insufficient_scope", {}, scope="c""#, phrase(needed))
+        );
+        assert_eq!(
+            written(Challenge::Error("invalid_request"), malformed.into()),
+            format!(r#"Bearer realm="shop", error="invalid_request", {}"#, phrase(malformed))
+        );
     }
 
     #[test]

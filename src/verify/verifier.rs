@@ -67,7 +67,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
     ///
     /// # Errors
     /// An [`AuthError`] whose kind names the rule that refused, or
-    /// [`KeysUnavailable`](AuthErrorKind::KeysUnavailable) where the source has no keys to give.
+    /// [`KeysUnavailable`](AuthErrorKind::KeysUnavailable) where the source has no keys to give. Its `Display` is for your
+    /// log; what a client may read is [`kind().phrase()`](AuthErrorKind::phrase).
     pub async fn verify(&self, token: &str) -> Result<Jwt<C>, AuthError> {
         let jwt = self.verify_unseen(token).await?;
         if jwt.is_bound() { Err(AuthErrorKind::BindingNotChecked.into()) } else { Ok(jwt) }
