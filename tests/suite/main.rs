@@ -7,6 +7,7 @@ mod examples;
 #[cfg(feature = "remote")]
 mod fetching;
 mod forward;
+mod gateway;
 mod guards;
 mod layer;
 mod metadata;
@@ -14,6 +15,7 @@ mod mtls;
 mod provider;
 mod providers;
 mod redaction;
+mod relay;
 mod remembered;
 #[cfg(feature = "remote")]
 mod remote;

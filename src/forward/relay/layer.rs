@@ -12,7 +12,7 @@ use crate::error::ConfigError;
 /// A layer around a client that sends the caller's token on, as `Authorization: Bearer …`.
 ///
 /// It takes the [`CallerToken`] out of the extensions of each request, and none is sent with a token that must not be:
-/// see [the module](super). Requests without one are left as they are.
+/// see [the module](crate::forward#the-token-itself). Requests without one are left as they are.
 ///
 /// Errors are boxed, as in tower's own layers for clients: a [`RelayError`](super::RelayError), or the client's.
 #[derive(Clone, Debug, Default)]
