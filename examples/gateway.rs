@@ -1,5 +1,5 @@
-//! A gateway without a framework: it verifies the token at the door, tells the service behind it whose it is, and passes
-//! everything else on.
+//! A gateway without a framework: it verifies the token at the door, tells the service behind it whose it is, and
+//! passes everything else on.
 //!
 //! ```text
 //! cargo run --example gateway                                      # a free port, and an upstream in the same process
@@ -7,13 +7,13 @@
 //! cargo run --example gateway -- --port 3000 --upstream http://127.0.0.1:8080
 //! ```
 //!
-//! It prints `READY`, its address and a token that is good for an hour (start it again for another), and then curl lines
-//! to paste.
+//! It prints `READY`, its address and a token that is good for an hour (start it again for another), and then curl
+//! lines to paste.
 //!
 //! - `X-User-Id` and `X-Scopes` come from the token, and never from the client.
 //! - The token stays here, or under `--relay` goes to the upstream, and to no other host.
-//! - Bodies are streamed, both ways. What concerns one connection alone is not passed on (RFC 9110 §7.6.1), so there are
-//!   no websockets.
+//! - Bodies are streamed, both ways. What concerns one connection alone is not passed on (RFC 9110 §7.6.1), so there
+//!   are no websockets.
 //! - An upstream that is away is answered with 502.
 //!
 //! The upstream is spoken to over plain http. For https give the client a connector of hyper-rustls.
@@ -177,8 +177,8 @@ fn client(origin: &Uri, relay: bool) -> Result<Upstream, ConfigError> {
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::from_arguments();
 
-    // This stands for the identity provider, as in the example `hyper`. Both hops are `shop`: an upstream takes a relayed
-    // token as it is, so its audience must name it too.
+    // This stands for the identity provider, as in the example `hyper`. Both hops are `shop`: an upstream takes a
+    // relayed token as it is, so its audience must name it too.
     let authority = Authority::new(Algorithm::ES256).named("https://login.example").for_audience("shop");
     let origin = match options.upstream {
         Some(origin) => origin,

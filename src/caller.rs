@@ -10,9 +10,9 @@ use crate::verify::AnyJwt;
 
 /// The verified token of a request, which [`RelayToken`](crate::forward::RelayToken) sends on to an upstream.
 ///
-/// [`JwtAuth::keep_token`](crate::JwtAuth::keep_token) puts it into the request's extensions; put a clone into those of
-/// the request to the upstream. It is one `Arc`, cheap to clone, and gives its text to nobody else: neither a method nor
-/// `Debug` shows it.
+/// [`JwtAuth::keep_token`](crate::JwtAuth::keep_token) puts it into the request's extensions; put a clone into those
+/// of the request to the upstream. It is one `Arc`, cheap to clone, and gives its text to nobody else: neither a
+/// method nor `Debug` shows it.
 #[derive(Clone)]
 pub struct CallerToken(Arc<Kept>);
 

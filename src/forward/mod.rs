@@ -8,8 +8,8 @@
 //! - A value that cannot stand in a header (other than visible ASCII and inner spaces, or over 4 KiB) is not sent, and the
 //!   request is refused with 403: the next hop would otherwise take it for a token without the claim.
 //! - [`strip_token`](ForwardClaims::strip_token) removes the token, for a next hop that has no business with it.
-//! - `Connection` may name headers that the next hop is to remove (RFC 9110 §7.6.1): those that are set here are taken out
-//!   of it.
+//! - `Connection` may name headers that the next hop is to remove (RFC 9110 §7.6.1): those that are set here are taken
+//!   out of it.
 //! - Without the layer [`JwtAuth`](crate::JwtAuth) in front it answers 500 and says so in the log.
 //!
 //! ```
@@ -46,23 +46,25 @@
 //! # The token itself
 //!
 //! [`JwtAuth::keep_token`](crate::JwtAuth::keep_token) keeps the text of a verified token as a [`CallerToken`] in the
-//! request's extensions. Put a clone into those of the request to the upstream, or send the request on with the extensions
-//! that it has; [`RelayToken`], a layer around the client, makes `Authorization: Bearer …` of it, marked sensitive. A
-//! request without one passes as it is, or is refused under [`required`](RelayToken::required). One with a token is not
-//! sent at all, and the client's error is a [`RelayError`], where
+//! request's extensions. Put a clone into those of the request to the upstream, or send the request on with the
+//! extensions that it has; [`RelayToken`], a layer around the client, makes `Authorization: Bearer …` of it, marked
+//! sensitive. A request without one passes as it is, or is refused under [`required`](RelayToken::required). One with
+//! a token is not sent at all, and the client's error is a [`RelayError`], where
 //!
-//! - the scheme, host and port of its URL are not those of an upstream that was named, or its `Host` is another's: a changed
-//!   URL or a redirect leads the token nowhere else. Over plain http only loopback can be named, without a `danger_`;
-//! - it has an `Authorization` already, which is never overwritten. A gateway that sends headers on removes the caller's
-//!   with [`strip_token`](ForwardClaims::strip_token);
-//! - the token is bound to a key (RFC 9449, RFC 8705). Only the caller can prove that it has the key, so the upstream would
-//!   refuse; a service exchanges such a token for one of its own (RFC 8693);
-//! - the token has expired, by the rules on time of the verifier that accepted it, its leeway included. A request that was
-//!   let in is sent on, and work that was queued for long is not.
+//! - the scheme, host and port of its URL are not those of an upstream that was named, or its `Host` is another's: a
+//!   changed URL or a redirect leads the token nowhere else. Over plain http only loopback can be named, without a
+//!   `danger_`;
+//! - it has an `Authorization` already, which is never overwritten. A gateway that sends headers on removes the
+//!   caller's with [`strip_token`](ForwardClaims::strip_token);
+//! - the token is bound to a key (RFC 9449, RFC 8705). Only the caller can prove that it has the key, so the upstream
+//!   would refuse; a service exchanges such a token for one of its own (RFC 8693);
+//! - the token has expired, by the rules on time of the verifier that accepted it, its leeway included. A request that
+//!   was let in is sent on, and work that was queued for long is not.
 //!
 //! The upstream has to accept the token as it is: its audience must name both services. Where it does not, exchange it.
-//! Layers that retry or follow redirects go outside of this one, so that each request is judged. With a tonic client, name
-//! the upstream with `with_origin`: the URL has no host otherwise, and the request is refused.
+//! Layers that retry or follow redirects go outside of this one, so that each request is judged; a client that follows
+//! redirects by itself has to leave `Authorization` out for another host, as reqwest does. With a tonic client, name the
+//! upstream with `with_origin`: the URL has no host otherwise, and the request is refused.
 //!
 //! ```
 //! use http::{Request, Response};

@@ -245,7 +245,8 @@ async fn a_token_is_kept_where_that_was_asked_for_and_it_was_verified() {
     }
     assert!(kept(plain(), bearer(&alice, &[])).await.is_none(), "not asked for");
 
-    // One that a layer further out has kept is not of the token, or of the nobody, that a layer further in has let pass.
+    // One that a layer further out has kept is not of the token, or of the nobody, that a layer further in has let
+    // pass.
     for (inner, request) in [
         (plain().extractor(Header::new("x-token").expect("a name")), Some(token(&json!({"sub": "bob"})))),
         (plain().extractor(Header::new("x-token").expect("a name")).optional().keep_token(), None),

@@ -52,7 +52,7 @@ impl fmt::Display for RelayError {
                 "the request has an `authorization` of its own: remove it, or relay no token"
             }
             RelayErrorKind::BoundToken => {
-                "the caller's token is bound to a key that only the caller has: exchange it for one of your own (RFC 8693)"
+                "the caller's token is bound to a key that only the caller has: exchange it for another (RFC 8693)"
             }
             RelayErrorKind::Expired => "the caller's token has expired since it was verified",
         })

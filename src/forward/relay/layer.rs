@@ -27,8 +27,8 @@ impl RelayToken {
         Self::default()
     }
 
-    /// An upstream that may see the token: scheme, host, and a port unless it is the default one, compared whole. Call it
-    /// again for more.
+    /// An upstream that may see the token: scheme, host, and a port unless it is the default one, compared whole. Call
+    /// it again for more.
     ///
     /// # Errors
     /// When it is no origin, as `https://orders.internal:8443` is one, or is plain http and not loopback (`localhost`,
@@ -43,8 +43,8 @@ impl RelayToken {
         Ok(self.and(parsed))
     }
 
-    /// An upstream that may see the token over plain http: whoever is on the way can read it, and use it until it expires.
-    /// For a network that encrypts by itself, as a service mesh does.
+    /// An upstream that may see the token over plain http: whoever is on the way can read it, and use it until it
+    /// expires. For a network that encrypts by itself, as a service mesh does.
     ///
     /// # Errors
     /// When it is no origin.
