@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::request::Parts;
 use http::{Extensions, Response};
 
+use crate::caller::CallerToken;
 use crate::clock::Clock;
 use crate::error::AuthError;
 use crate::extract::Carrier;
@@ -30,14 +31,25 @@ pub struct Admission {
 }
 
 impl Admission {
-    pub(crate) fn insert<C: Send + Sync + 'static>(self, extensions: &mut Extensions, jwt: Jwt<C>) {
+    pub(crate) fn insert<C: Send + Sync + 'static>(
+        self,
+        extensions: &mut Extensions,
+        jwt: Jwt<C>,
+        caller: Option<CallerToken>,
+    ) {
         extensions.insert(Self { jwt: Some(jwt.erase()), ..self });
         extensions.insert(jwt);
+        match caller {
+            Some(caller) => drop(extensions.insert(caller)),
+            // One that a layer further out has kept is of another token.
+            None => drop(extensions.remove::<CallerToken>()),
+        }
     }
 
     /// No token came. One that a layer further out has verified is not this layer's, and must not pass for it.
     pub(crate) fn insert_anonymous<C: Send + Sync + 'static>(self, extensions: &mut Extensions) {
         extensions.remove::<Jwt<C>>();
+        extensions.remove::<CallerToken>();
         extensions.insert(Self { jwt: None, ..self });
     }
 }

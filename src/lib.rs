@@ -48,7 +48,7 @@
 //! | take the token from a cookie, the query, a websocket | [`extract`] |
 //! | take tokens that are bound to a key: DPoP, mutual TLS | [`binding`] |
 //! | tell clients where to get a token | [`metadata`] |
-//! | tell the next hop about the token, or strip it | [`forward`] |
+//! | tell the next hop about the token, strip it, or relay it | [`forward`] |
 //! | ask why a token is refused | [`Verifier::explain`] |
 //! | make tokens in your own tests | `testing::Authority` (feature `testing`) |
 //!
@@ -81,6 +81,7 @@ pub mod authorize;
 #[cfg(feature = "axum")]
 mod axum;
 pub mod binding;
+mod caller;
 mod claims;
 pub mod clock;
 mod crypto;

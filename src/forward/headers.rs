@@ -3,7 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::header::{AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use tower_layer::Layer;
 
@@ -114,7 +114,7 @@ impl ForwardClaims {
         if is_reserved(&name) {
             return Err(ConfigError::new(format!("{header:?} has a meaning of its own to the next hop: name it x-…")));
         }
-        if self.rules.iter().any(|rule| is_alike(&rule.name, &name)) {
+        if self.sets(name.as_ref()) {
             return Err(ConfigError::new(format!("{header:?} is set twice")));
         }
         self.rules.push(Rule { name, read: Arc::new(read) });
@@ -123,10 +123,11 @@ impl ForwardClaims {
 
     /// Judges the request, and changes its headers.
     pub(super) fn apply(&self, head: &mut Parts) -> Result<(), AuthError> {
-        let names: Vec<_> = head.headers.keys().filter(|name| self.sets(name)).cloned().collect();
+        let names: Vec<_> = head.headers.keys().filter(|name| self.sets(name.as_ref())).cloned().collect();
         for name in names {
             head.headers.remove(name);
         }
+        self.keep_from_removal(&mut head.headers);
         let Some(admission) = head.extensions.get::<Admission>() else {
             events::misplaced("ForwardClaims", "any claims", None);
             return Err(AuthErrorKind::Misconfigured.into());
@@ -144,8 +145,23 @@ impl ForwardClaims {
         Ok(())
     }
 
-    fn sets(&self, name: &HeaderName) -> bool {
-        self.rules.iter().any(|rule| is_alike(&rule.name, name))
+    fn sets(&self, name: &[u8]) -> bool {
+        self.rules.iter().any(|rule| is_alike(rule.name.as_ref(), name))
+    }
+
+    /// A client may not have the next hop remove what is set here.
+    fn keep_from_removal(&self, headers: &mut HeaderMap) {
+        let listed: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
+        let members =
+            listed.iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+        if !members.clone().any(|member| self.sets(member)) {
+            return;
+        }
+        headers.remove(CONNECTION);
+        let kept: Vec<_> = members.filter(|member| !member.is_empty() && !self.sets(member)).collect();
+        if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::from_bytes(&kept.join(&b", "[..]))) {
+            headers.insert(CONNECTION, value);
+        }
     }
 }
 
@@ -190,10 +206,10 @@ fn strip(headers: &mut HeaderMap, carrier: Option<Carrier>) -> Result<(), AuthEr
     Ok(())
 }
 
-/// Equal but for `_` and `-`; case is gone in a `HeaderName`.
-fn is_alike(one: &HeaderName, other: &HeaderName) -> bool {
-    let folded = |byte: u8| if byte == b'_' { b'-' } else { byte };
-    one.as_str().bytes().map(folded).eq(other.as_str().bytes().map(folded))
+/// Equal but for case, and for `_` and `-`.
+fn is_alike(one: &[u8], other: &[u8]) -> bool {
+    let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    one.iter().map(folded).eq(other.iter().map(folded))
 }
 
 /// Headers that frame a message, belong to one connection, or are credentials (RFC 9110 §7.6.1).

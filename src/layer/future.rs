@@ -181,9 +181,10 @@ where
                 WaitingProjection::Verifying { verification, presented, scheme, carrier, request, service, gate } => {
                     let verdict = ready!(verification.as_mut().poll(cx));
                     let (mut head, body) = request.take().expect(ONCE).into_parts();
+                    let presented = presented.take();
                     let bound = verdict.and_then(|jwt| {
-                        let Some(Presented { token, scheme }) = presented.take() else { return Ok((jwt, None)) };
-                        let pending = gate.check_binding(&jwt, scheme, &token, &head)?;
+                        let Some(Presented { token, scheme }) = &presented else { return Ok((jwt, None)) };
+                        let pending = gate.check_binding(&jwt, *scheme, token, &head)?;
                         Ok((jwt, pending))
                     });
                     match bound {
@@ -192,7 +193,10 @@ where
                             *request = Some(Request::from_parts(head, body));
                             continue;
                         }
-                        Ok((jwt, None)) => gate.admit(&mut head, jwt, *scheme, *carrier),
+                        Ok((jwt, None)) => {
+                            let token = presented.as_ref().map(|presented| presented.token.as_str());
+                            gate.admit(&mut head, jwt, *scheme, *carrier, token);
+                        }
                         Err(error) => {
                             return Poll::Ready(Ok(respond(&*gate.maker, &gate.challenges, *scheme, error, &head)));
                         }

@@ -12,6 +12,7 @@ use tower_layer::Layer;
 use super::JwtAuthService;
 use crate::admission::Admission;
 use crate::binding::{Bindings, Pending, Shown};
+use crate::caller::CallerToken;
 use crate::claims::is_scope;
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
 use crate::extract::{BearerHeader, Carrier, ExtractToken};
@@ -52,6 +53,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> JwtAuth<C> {
                 bindings: Bindings::default(),
                 optional: false,
                 passes_preflight: false,
+                keeps_token: false,
                 maker: Arc::new(EmptyBody),
             },
         }
@@ -85,6 +87,15 @@ impl<C, R> JwtAuth<C, R> {
     #[must_use]
     pub fn allow_preflight(mut self) -> Self {
         self.gate.passes_preflight = true;
+        self
+    }
+
+    /// Keeps the text of a token that has been verified: handlers see a [`CallerToken`](crate::forward::CallerToken) in
+    /// the request's extensions, for [`RelayToken`](crate::forward::RelayToken) to send on. Off by default: a service
+    /// that calls nobody in its caller's name has no use for it.
+    #[must_use]
+    pub fn keep_token(mut self) -> Self {
+        self.gate.keeps_token = true;
         self
     }
 
@@ -217,6 +228,7 @@ pub(super) struct Gate<C, R> {
     bindings: Bindings,
     optional: bool,
     passes_preflight: bool,
+    keeps_token: bool,
     pub(super) maker: Arc<R>,
 }
 
@@ -295,7 +307,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
         };
         // One that has to wait needs its token, and so does the search for the headers that carry it.
         let is_elsewhere = self.extractor.is_some();
-        let token = (verdict.is_none() || is_elsewhere).then(|| credential.into_token());
+        let is_needed = verdict.is_none() || is_elsewhere || self.keeps_token;
+        let token = is_needed.then(|| credential.into_token());
         if is_elsewhere && let Some(token) = &token {
             let finder = memchr::memmem::Finder::new(token);
             let carriers = head.headers.values_mut().filter(|value| finder.find(value.as_bytes()).is_some());
@@ -303,7 +316,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
         }
         match verdict {
             Some(Ok((jwt, None))) => {
-                self.admit(head, jwt, scheme, carrier);
+                self.admit(head, jwt, scheme, carrier, token.as_deref());
                 Verdict::Pass(carrier.into())
             }
             Some(Ok((jwt, Some(pending)))) => Verdict::Wait(Waited::Binding(jwt, scheme, pending), carrier),
@@ -327,8 +340,11 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
         self.bindings.check(&Shown { scheme, token, head, jkt: jwt.jkt(), x5t_s256: jwt.x5t_s256(), now })
     }
 
-    pub(super) fn admit(&self, head: &mut Parts, jwt: Jwt<C>, scheme: Scheme, carrier: Carrier) {
-        self.admission(scheme, Some(carrier)).insert(&mut head.extensions, jwt);
+    /// The text of the token may be missing where the token is bound.
+    pub(super) fn admit(&self, head: &mut Parts, jwt: Jwt<C>, scheme: Scheme, carrier: Carrier, token: Option<&str>) {
+        let clock = self.verifier.clock();
+        let caller = self.keeps_token.then(|| CallerToken::new(token, jwt.erase(), clock.clone()));
+        self.admission(scheme, Some(carrier)).insert(&mut head.extensions, jwt, caller);
     }
 
     fn admission(&self, scheme: Scheme, carrier: Option<Carrier>) -> Admission {
@@ -347,6 +363,7 @@ impl<C, R> Gate<C, R> {
             bindings: self.bindings,
             optional: self.optional,
             passes_preflight: self.passes_preflight,
+            keeps_token: self.keeps_token,
             maker,
         }
     }
@@ -368,6 +385,7 @@ impl<C, R> Clone for Gate<C, R> {
             bindings: self.bindings.clone(),
             optional: self.optional,
             passes_preflight: self.passes_preflight,
+            keeps_token: self.keeps_token,
             maker: Arc::clone(&self.maker),
         }
     }

@@ -233,6 +233,12 @@ impl<C: ?Sized> Jwt<C> {
         self.0.facts.issuer.time.leeway
     }
 
+    /// True while the rules of the issuer on time hold.
+    pub(crate) fn is_current(&self, now: UnixTime) -> bool {
+        let facts = &self.0.facts;
+        facts.issuer.time.check(facts.times, now).is_ok()
+    }
+
     /// True where the token is bound to a key that has to be shown with it.
     pub(crate) fn is_bound(&self) -> bool {
         self.0.facts.jkt != Span::ABSENT || self.0.facts.x5t_s256 != Span::ABSENT
@@ -245,10 +251,6 @@ impl<C: ?Sized> Jwt<C> {
     /// True while the key that verified this token is in the set. In the very set that it was found in, it is.
     pub(super) fn stands_in(&self, set: &KeySet) -> bool {
         set.id() == self.0.facts.set || set.holds(&self.0.facts.key)
-    }
-
-    pub(super) fn times(&self) -> Times {
-        self.0.facts.times
     }
 
     pub(super) fn verified_at(&self) -> UnixTime {

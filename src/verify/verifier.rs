@@ -185,7 +185,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         let is_recent = jwt.verified_at() <= now && now < jwt.verified_at().plus(LONGEST);
         let query = KeyQuery::new(jwt.algorithm(), jwt.key_id(), false);
         let holds = is_recent
-            && issuer.time.check(jwt.times(), now).is_ok()
+            && jwt.is_current(now)
             && self.0.issuers.still_trusts(issuer, now)
             && matches!(issuer.keys.lookup(&query).0, Lookup::Ready(keys) if jwt.stands_in(keys.set()))
             && self.0.rules.iter().all(|rule| (rule.predicate)(&jwt));

@@ -56,7 +56,7 @@ impl Running {
         Self { child, output }
     }
 
-    fn line(&mut self) -> String {
+    pub(crate) fn line(&mut self) -> String {
         let mut line = String::new();
         self.output.read_line(&mut line).expect("the output is UTF-8");
         line.trim_end().to_owned()
@@ -94,7 +94,7 @@ impl Answer {
         serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {:?}", self.body))
     }
 
-    fn field(&self, name: &str) -> Option<&str> {
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
         let mut fields = self.head.lines().filter_map(|line| line.split_once(": "));
         fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
@@ -105,7 +105,7 @@ impl Answer {
 }
 
 /// Runs a curl command line in a shell, as it would be pasted.
-fn paste(command: &str) -> Answer {
+pub(crate) fn paste(command: &str) -> Answer {
     let quiet = command.replacen("curl ", "curl --silent --show-error --max-time 20 --noproxy '*' ", 1);
     let output = Command::new("sh").args(["-c", &quiet]).output().expect("a shell");
     assert!(output.status.success(), "install curl with `apt-get install curl`: {output:?}");
@@ -252,7 +252,7 @@ fn the_source_of_ones_own_takes_new_keys_and_drops_old_ones() {
 
 #[test]
 fn a_wrong_option_is_said_and_ends_with_2() {
-    let cases: [(&str, &[&str]); 18] = [
+    let cases: [(&str, &[&str]); 25] = [
         ("quickstart", &["--prot", "1"]),
         ("quickstart", &["--port"]),
         ("quickstart", &["--port", "65536"]),
@@ -264,6 +264,14 @@ fn a_wrong_option_is_said_and_ends_with_2() {
         ("tonic", &["--port", "-1"]),
         ("health", &["--prot", "1"]),
         ("health", &["--port"]),
+        ("gateway", &["--port", "x"]),
+        ("gateway", &["--rely"]),
+        ("gateway", &["--upstream"]),
+        ("gateway", &["--upstream", "https://orders.example"]),
+        ("gateway", &["--upstream", "http://127.0.0.1:8080/path"]),
+        ("gateway", &["--upstream", "127.0.0.1:8080"]),
+        // A token is relayed over plain http to loopback alone.
+        ("gateway", &["--relay", "--upstream", "http://10.0.0.1"]),
         ("explain", &["--token", "a.b.c"]),
         ("explain", &["--jwks"]),
         ("explain", &["token"]),

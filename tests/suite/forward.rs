@@ -14,10 +14,10 @@ use crate::redaction::Log;
 use crate::support::Claims;
 
 thread_local! {
-    static AUTHORITY: Authority = Authority::new(Algorithm::ES256);
+    pub(crate) static AUTHORITY: Authority = Authority::new(Algorithm::ES256);
 }
 
-fn auth() -> JwtAuth<Claims> {
+pub(crate) fn auth() -> JwtAuth<Claims> {
     let sources = BearerHeader::new().or(Cookie::new("access")).or(Header::new("x-token").expect("a name"));
     JwtAuth::new(AUTHORITY.with(Authority::trusted)).expect("valid").extractor(sources.or(Query::access_token()))
 }
@@ -38,11 +38,11 @@ async fn pass(auth: JwtAuth<Claims>, forward: ForwardClaims, request: Request<()
     (response.status(), response.into_parts().0.headers)
 }
 
-fn token(claims: &serde_json::Value) -> String {
+pub(crate) fn token(claims: &serde_json::Value) -> String {
     AUTHORITY.with(|authority| authority.token().claims(claims).sign())
 }
 
-fn bearer(token: &str, headers: &[(&str, &str)]) -> Request<()> {
+pub(crate) fn bearer(token: &str, headers: &[(&str, &str)]) -> Request<()> {
     let request = Request::builder().header("authorization", format!("Bearer {token}"));
     headers.iter().fold(request, |request, (name, value)| request.header(*name, *value)).body(()).expect("a request")
 }
@@ -82,6 +82,23 @@ async fn the_next_hop_sees_what_the_token_says_and_never_what_the_client_says() 
     assert_eq!(status, StatusCode::OK);
     for name in ["x-user-id", "x_user_id", "x-scopes", "x-issuer"] {
         assert!(!headers.contains_key(name), "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_cannot_have_the_next_hop_remove_what_is_set() {
+    let token = token(&json!({"sub": "alice", "scope": "a"}));
+    for (listed, kept) in [
+        (&["close, X-User-Id"][..], Some("close")),
+        (&["x_user_id,upgrade ,\tx-scopes", "keep-alive"], Some("upgrade, keep-alive")),
+        (&["x-user-id"], None),
+        (&["upgrade,x-other"], Some("upgrade,x-other")),
+        (&["x-user-identity"], Some("x-user-identity")),
+    ] {
+        let headers: Vec<_> = listed.iter().map(|value| ("connection", *value)).collect();
+        let (_, headers) = pass(auth(), forward(), bearer(&token, &headers)).await;
+        assert_eq!(headers.get("connection").map(|value| value.to_str().expect("ASCII")), kept, "{listed:?}");
+        assert_eq!(headers["x-user-id"], "alice");
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tower::limit::ConcurrencyLimitLayer;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_jwt_auth::extract::{self, Credential};
+use tower_jwt_auth::forward::{CallerToken, RelayError, RelayToken, RelayTokenService};
 use tower_jwt_auth::keys::{KeyLookup, KeyQuery};
 use tower_jwt_auth::layer::JwtAuthService;
 use tower_jwt_auth::rejection::{EmptyBody, Rejection};
@@ -247,6 +248,11 @@ fn public_types_and_futures_are_send_and_sync() {
     is::<AnyJwt>();
     is::<AuthError>();
     is::<KeySet>();
+    is::<CallerToken>();
+    is::<RelayToken>();
+    is::<RelayTokenService<CountClones>>();
+    is::<RelayError>();
+    sends::<<RelayTokenService<CountClones> as Service<Request<String>>>::Future>();
     sends::<<JwtAuthService<CountClones, Claims> as Service<Request<String>>>::Future>();
 }
 

@@ -7,6 +7,7 @@ mod examples;
 #[cfg(feature = "remote")]
 mod fetching;
 mod forward;
+mod gateway;
 mod guards;
 mod layer;
 mod metadata;
@@ -16,6 +17,7 @@ mod providers;
 mod redaction;
 #[cfg(feature = "redis")]
 mod redis_server;
+mod relay;
 mod remembered;
 #[cfg(feature = "remote")]
 mod remote;
