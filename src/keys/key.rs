@@ -127,7 +127,7 @@ impl Key {
         Ok(key)
     }
 
-    fn new(algorithm: Algorithm, material: &Material) -> Result<Self, ConfigError> {
+    pub(crate) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, ConfigError> {
         Ok(Self { kid: None, verifying: VerifyingKey::new(algorithm, material)? })
     }
 }

@@ -76,7 +76,7 @@ impl DpopClient {
     }
 
     fn jwk(&self) -> Map<String, Value> {
-        let Value::Object(mut jwk) = self.key.to_jwk("") else { return Map::new() };
+        let mut jwk = self.key.to_jwk("");
         jwk.retain(|name, _| !matches!(name.as_str(), "kid" | "use"));
         jwk
     }

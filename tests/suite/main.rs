@@ -8,6 +8,8 @@ mod examples;
 mod fetching;
 mod forward;
 mod guards;
+#[cfg(feature = "issue")]
+mod issuing;
 mod layer;
 mod metadata;
 mod mtls;
