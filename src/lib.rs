@@ -50,6 +50,7 @@
 //! | tell clients where to get a token | [`metadata`] |
 //! | tell the next hop about the token, strip it, or relay it | [`forward`] |
 //! | ask why a token is refused | [`Verifier::explain`] |
+//! | issue tokens | `issue::TokenIssuer` (feature `issue`) |
 //! | make tokens in your own tests | `testing::Authority` (feature `testing`) |
 //!
 //! # What passes

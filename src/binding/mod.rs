@@ -36,9 +36,6 @@ use crate::error::{AuthError, AuthErrorKind};
 use crate::jose::compact::encode;
 use crate::scheme::Scheme;
 
-#[cfg(feature = "testing")]
-pub(crate) use dpop::thumbprint;
-
 /// The hash of a certificate or a token, as claims have it.
 pub(crate) fn hash(bytes: &[u8]) -> Option<String> {
     crypto::sha256(bytes).map(|hash| encode(&hash))

@@ -100,17 +100,18 @@ pub(super) use signer::{Signer, generate};
 
 #[cfg(any(feature = "testing", feature = "issue"))]
 mod signer {
+    use aws_lc_rs::encoding::AsDer as _;
     use aws_lc_rs::rand::{self, SystemRandom};
     use aws_lc_rs::rsa::KeySize;
     use aws_lc_rs::signature::{
         ECDSA_P256_SHA256_FIXED_SIGNING, ECDSA_P384_SHA384_FIXED_SIGNING, ECDSA_P521_SHA512_FIXED_SIGNING,
-        EcdsaKeyPair, Ed25519KeyPair, KeyPair, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING, ML_DSA_87_SIGNING, PqdsaKeyPair,
-        RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512,
-        RsaEncoding, RsaKeyPair,
+        EcdsaKeyPair, EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair, ML_DSA_44_SIGNING, ML_DSA_65_SIGNING,
+        ML_DSA_87_SIGNING, PqdsaKeyPair, PqdsaSigningAlgorithm, RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512,
+        RSA_PSS_SHA256, RSA_PSS_SHA384, RSA_PSS_SHA512, RsaEncoding, RsaKeyPair,
     };
     use zeroize::Zeroizing;
 
-    use super::{Material, hmac, hmac_hash};
+    use super::{Material, hmac};
     use crate::error::ConfigError;
     use crate::jose::algorithm::KeyFamily;
     use crate::jose::{Algorithm, der};
@@ -123,52 +124,87 @@ mod signer {
         MlDsa(PqdsaKeyPair),
     }
 
-    /// A fresh key pair and its public part; for HMAC the secret itself.
-    pub(in crate::crypto) fn generate(algorithm: Algorithm) -> Result<(Signer, Material), ConfigError> {
-        let failed = || ConfigError::new(format!("a key for {algorithm} could not be generated"));
-        let ec = |scheme, curve| {
-            let pair = EcdsaKeyPair::generate(scheme).map_err(|_| failed())?;
-            let public = der::ec_point(curve, pair.public_key().as_ref()).ok_or_else(failed)?;
-            Ok((Signer::Ec(pair), public))
-        };
-        let rsa = |encoding| {
-            let pair = RsaKeyPair::generate(KeySize::Rsa2048).map_err(|_| failed())?;
-            let public = der::from_pkcs1(pair.public_key().as_ref())?;
-            Ok((Signer::Rsa(Box::new(pair), encoding), public))
-        };
-        let ml_dsa = |scheme| {
-            let pair = PqdsaKeyPair::generate(scheme).map_err(|_| failed())?;
-            let public = Material::MlDsa(pair.public_key().as_ref().to_vec());
-            Ok((Signer::MlDsa(pair), public))
-        };
+    /// How an algorithm signs.
+    enum Scheme {
+        Hmac(hmac::Algorithm),
+        Rsa(&'static dyn RsaEncoding),
+        Ec(&'static EcdsaSigningAlgorithm, KeyFamily),
+        Ed25519,
+        MlDsa(&'static PqdsaSigningAlgorithm),
+    }
+
+    fn scheme(algorithm: Algorithm) -> Scheme {
         match algorithm {
-            Algorithm::HS256 | Algorithm::HS384 | Algorithm::HS512 => {
-                let mut secret = Zeroizing::new(vec![0; algorithm.shortest_secret().ok_or_else(failed)?]);
-                rand::fill(&mut secret).map_err(|_| failed())?;
-                let key = hmac::Key::new(hmac_hash(algorithm).ok_or_else(failed)?, &secret);
-                Ok((Signer::Hmac(Box::new(key)), Material::Secret(secret)))
-            }
-            Algorithm::RS256 => rsa(&RSA_PKCS1_SHA256),
-            Algorithm::RS384 => rsa(&RSA_PKCS1_SHA384),
-            Algorithm::RS512 => rsa(&RSA_PKCS1_SHA512),
-            Algorithm::PS256 => rsa(&RSA_PSS_SHA256),
-            Algorithm::PS384 => rsa(&RSA_PSS_SHA384),
-            Algorithm::PS512 => rsa(&RSA_PSS_SHA512),
-            Algorithm::ES256 => ec(&ECDSA_P256_SHA256_FIXED_SIGNING, KeyFamily::P256),
-            Algorithm::ES384 => ec(&ECDSA_P384_SHA384_FIXED_SIGNING, KeyFamily::P384),
-            Algorithm::ES512 => ec(&ECDSA_P521_SHA512_FIXED_SIGNING, KeyFamily::P521),
-            Algorithm::EdDSA => {
-                let pair = Ed25519KeyPair::generate().map_err(|_| failed())?;
-                let public = Material::Ed25519(pair.public_key().as_ref().to_vec());
-                Ok((Signer::Ed25519(pair), public))
-            }
-            Algorithm::MlDsa44 => ml_dsa(&ML_DSA_44_SIGNING),
-            Algorithm::MlDsa65 => ml_dsa(&ML_DSA_65_SIGNING),
-            Algorithm::MlDsa87 => ml_dsa(&ML_DSA_87_SIGNING),
+            Algorithm::HS256 => Scheme::Hmac(hmac::HMAC_SHA256),
+            Algorithm::HS384 => Scheme::Hmac(hmac::HMAC_SHA384),
+            Algorithm::HS512 => Scheme::Hmac(hmac::HMAC_SHA512),
+            Algorithm::RS256 => Scheme::Rsa(&RSA_PKCS1_SHA256),
+            Algorithm::RS384 => Scheme::Rsa(&RSA_PKCS1_SHA384),
+            Algorithm::RS512 => Scheme::Rsa(&RSA_PKCS1_SHA512),
+            Algorithm::PS256 => Scheme::Rsa(&RSA_PSS_SHA256),
+            Algorithm::PS384 => Scheme::Rsa(&RSA_PSS_SHA384),
+            Algorithm::PS512 => Scheme::Rsa(&RSA_PSS_SHA512),
+            Algorithm::ES256 => Scheme::Ec(&ECDSA_P256_SHA256_FIXED_SIGNING, KeyFamily::P256),
+            Algorithm::ES384 => Scheme::Ec(&ECDSA_P384_SHA384_FIXED_SIGNING, KeyFamily::P384),
+            Algorithm::ES512 => Scheme::Ec(&ECDSA_P521_SHA512_FIXED_SIGNING, KeyFamily::P521),
+            Algorithm::EdDSA => Scheme::Ed25519,
+            Algorithm::MlDsa44 => Scheme::MlDsa(&ML_DSA_44_SIGNING),
+            Algorithm::MlDsa65 => Scheme::MlDsa(&ML_DSA_65_SIGNING),
+            Algorithm::MlDsa87 => Scheme::MlDsa(&ML_DSA_87_SIGNING),
         }
     }
 
+    /// A fresh private key as PKCS #8, RSA of 2048 bits; for HMAC a secret as long as the hash.
+    pub(in crate::crypto) fn generate(algorithm: Algorithm) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+        let failed = || ConfigError::new(format!("a key for {algorithm} could not be generated"));
+        let document = match scheme(algorithm) {
+            Scheme::Hmac(_) => {
+                let mut secret = Zeroizing::new(vec![0; algorithm.shortest_secret().ok_or_else(failed)?]);
+                rand::fill(&mut secret).map_err(|_| failed())?;
+                return Ok(secret);
+            }
+            Scheme::Rsa(_) => {
+                let der = RsaKeyPair::generate(KeySize::Rsa2048).and_then(|pair| pair.as_der());
+                return Ok(Zeroizing::new(der.map_err(|_| failed())?.as_ref().to_vec()));
+            }
+            Scheme::Ec(scheme, _) => EcdsaKeyPair::generate(scheme).and_then(|pair| pair.to_pkcs8v1()),
+            Scheme::Ed25519 => Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1()),
+            Scheme::MlDsa(scheme) => PqdsaKeyPair::generate(scheme).and_then(|pair| pair.to_pkcs8v1()),
+        };
+        Ok(Zeroizing::new(document.map_err(|_| failed())?.as_ref().to_vec()))
+    }
+
     impl Signer {
+        /// The key ready to sign, and its public part; for HMAC the secret itself.
+        pub(in crate::crypto) fn new(algorithm: Algorithm, private: &[u8]) -> Result<(Self, Material), ConfigError> {
+            let rejected = || ConfigError::new(format!("not a valid private key for {algorithm}"));
+            Ok(match scheme(algorithm) {
+                Scheme::Hmac(hash) => {
+                    (Self::Hmac(Box::new(hmac::Key::new(hash, private))), Material::Secret(private.to_vec().into()))
+                }
+                Scheme::Rsa(encoding) => {
+                    let pair = RsaKeyPair::from_pkcs8(private).map_err(|_| rejected())?;
+                    let public = der::from_pkcs1(pair.public_key().as_ref())?;
+                    (Self::Rsa(Box::new(pair), encoding), public)
+                }
+                Scheme::Ec(scheme, curve) => {
+                    let pair = EcdsaKeyPair::from_pkcs8(scheme, private).map_err(|_| rejected())?;
+                    let public = der::ec_point(curve, pair.public_key().as_ref()).ok_or_else(rejected)?;
+                    (Self::Ec(pair), public)
+                }
+                Scheme::Ed25519 => {
+                    let pair = Ed25519KeyPair::from_pkcs8(private).map_err(|_| rejected())?;
+                    let public = Material::Ed25519(pair.public_key().as_ref().to_vec());
+                    (Self::Ed25519(pair), public)
+                }
+                Scheme::MlDsa(scheme) => {
+                    let pair = PqdsaKeyPair::from_pkcs8(scheme, private).map_err(|_| rejected())?;
+                    let public = Material::MlDsa(pair.public_key().as_ref().to_vec());
+                    (Self::MlDsa(pair), public)
+                }
+            })
+        }
+
         pub(in crate::crypto) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, ConfigError> {
             let failed = |_| ConfigError::new("the backend could not sign");
             let random = SystemRandom::new();

@@ -22,10 +22,12 @@ use none as backend;
 mod edwards25519;
 #[cfg(any(feature = "testing", feature = "issue"))]
 mod signing;
+mod thumbprint;
 mod weak;
 
 #[cfg(any(feature = "testing", feature = "issue"))]
 pub(crate) use signing::SigningKey;
+pub(crate) use thumbprint::thumbprint;
 pub(crate) use weak::check_secret;
 
 use zeroize::Zeroizing;

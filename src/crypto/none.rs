@@ -3,6 +3,8 @@
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
 use crate::jose::jwk::Material;
+#[cfg(any(feature = "testing", feature = "issue"))]
+use zeroize::Zeroizing;
 
 pub(super) enum Prepared {}
 
@@ -36,12 +38,16 @@ pub(super) fn supports(_: Algorithm) -> bool {
 pub(super) enum Signer {}
 
 #[cfg(any(feature = "testing", feature = "issue"))]
-pub(super) fn generate(algorithm: Algorithm) -> Result<(Signer, Material), ConfigError> {
+pub(super) fn generate(algorithm: Algorithm) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
     Err(super::unsupported(algorithm))
 }
 
 #[cfg(any(feature = "testing", feature = "issue"))]
 impl Signer {
+    pub(super) fn new(algorithm: Algorithm, _: &[u8]) -> Result<(Self, Material), ConfigError> {
+        Err(super::unsupported(algorithm))
+    }
+
     pub(super) fn sign(&self, _: &[u8]) -> Result<Vec<u8>, ConfigError> {
         match *self {}
     }

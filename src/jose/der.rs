@@ -41,7 +41,7 @@ pub(crate) fn from_pem(text: &[u8]) -> Result<Material, ConfigError> {
 }
 
 /// One block, with its base64 in lines of any length: PEMs come out of environments and templates in many shapes.
-fn decode_pem(text: &[u8]) -> Option<(&str, Vec<u8>)> {
+pub(super) fn decode_pem(text: &[u8]) -> Option<(&str, Vec<u8>)> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let (label, rest) = text.strip_prefix("-----BEGIN ")?.split_once("-----")?;
     let (body, end) = rest.split_once("-----END ")?;

@@ -9,6 +9,8 @@ pub(crate) mod der;
 pub(crate) mod header;
 pub(crate) mod json;
 pub(crate) mod jwk;
+#[cfg(feature = "issue")]
+pub(crate) mod private;
 pub(crate) mod recent;
 
 pub use algorithm::{Algorithm, AlgorithmSet};

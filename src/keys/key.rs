@@ -134,7 +134,7 @@ impl Key {
         Ok(key)
     }
 
-    fn new(algorithm: Algorithm, material: &Material) -> Result<Self, ConfigError> {
+    pub(crate) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, ConfigError> {
         Ok(Self { kid: None, issuer: None, verifying: VerifyingKey::new(algorithm, material)? })
     }
 }

@@ -6,9 +6,9 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::to_json;
-use crate::binding::{hash, thumbprint};
+use crate::binding::hash;
 use crate::clock::Clock;
-use crate::crypto::SigningKey;
+use crate::crypto::{SigningKey, thumbprint};
 use crate::jose::Algorithm;
 use crate::jose::compact::encode;
 
@@ -76,7 +76,7 @@ impl DpopClient {
     }
 
     fn jwk(&self) -> Map<String, Value> {
-        let Value::Object(mut jwk) = self.key.to_jwk("") else { return Map::new() };
+        let mut jwk = self.key.to_jwk("");
         jwk.retain(|name, _| !matches!(name.as_str(), "kid" | "use"));
         jwk
     }

@@ -9,6 +9,8 @@ mod fetching;
 mod forward;
 mod gateway;
 mod guards;
+#[cfg(feature = "issue")]
+mod issuing;
 mod layer;
 mod metadata;
 mod mtls;

@@ -6,14 +6,11 @@ mod proof;
 mod redis;
 mod replay;
 mod target;
-mod thumbprint;
 
 pub use nonce::DpopNonces;
 #[cfg(feature = "redis")]
 pub use redis::RedisReplayStore;
 pub use replay::{MemoryReplayStore, ReplayCheck, ReplayStore, UsedProof};
-#[cfg(feature = "testing")]
-pub(crate) use thumbprint::thumbprint;
 
 use std::fmt;
 use std::sync::Arc;

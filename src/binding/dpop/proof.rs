@@ -7,10 +7,9 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::target::{Target, normalize};
-use super::thumbprint::thumbprint;
 use crate::binding::{Shown, hash};
 use crate::claims::Time;
-use crate::crypto::VerifyingKey;
+use crate::crypto::{VerifyingKey, thumbprint};
 use crate::jose::AlgorithmSet;
 use crate::jose::compact::{self, Decoded};
 use crate::jose::header::Header;

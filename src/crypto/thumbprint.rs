@@ -2,7 +2,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::binding::hash;
+use super::sha256;
+use crate::jose::compact::encode;
 
 /// The SHA-256 thumbprint of a public JWK, in base64url: of the members that define it, in order, without white space.
 /// `None` where one is missing or no string, or has characters that JSON would escape.
@@ -19,7 +20,7 @@ pub(crate) fn thumbprint(jwk: &Map<String, Value>) -> Option<String> {
         _ => return None,
     };
     let members: Option<Vec<_>> = members.iter().map(|name| Some(format!("\"{name}\":\"{}\"", text(name)?))).collect();
-    hash(format!("{{{}}}", members?.join(",")).as_bytes())
+    sha256(format!("{{{}}}", members?.join(",")).as_bytes()).map(|hash| encode(&hash))
 }
 
 #[cfg(test)]
