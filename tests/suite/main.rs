@@ -16,6 +16,12 @@ mod providers;
 mod redaction;
 #[cfg(feature = "redis")]
 mod redis_server;
+#[cfg(feature = "issue")]
+mod refresh;
+#[cfg(feature = "issue")]
+mod refresh_interleaved;
+#[cfg(feature = "issue")]
+mod refreshing;
 mod remembered;
 #[cfg(feature = "remote")]
 mod remote;
