@@ -37,10 +37,17 @@ pub(crate) fn keys_not_refreshed(location: &str, reason: &str, has_keys: bool) {
 }
 
 /// State that instances share could not be asked.
-#[cfg(feature = "redis")]
+#[cfg(any(feature = "issue", feature = "redis"))]
 pub(crate) fn store_failed(what: &str, reason: &impl std::fmt::Display) {
     #[cfg(feature = "tracing")]
     tracing::warn!(what, %reason, "a store does not answer");
+}
+
+/// A spent refresh token was used, and its family has ended. Once for each family.
+#[cfg(feature = "issue")]
+pub(crate) fn refresh_token_reused(family: &impl std::fmt::Display) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(%family, "a spent refresh token was used: its session has ended");
 }
 
 /// A token cannot be taken out of a request on its way to the next hop.

@@ -5,6 +5,7 @@
 //!   16 KiB and more.
 //! - The claims that the issuer sets (`iss`, `aud`, `iat`, `exp`, `jti`) cannot be set by accident.
 //! - The payload of a token is readable by anyone who holds it: no secrets in claims.
+//! - [`refresh`]: refresh tokens that are good for one use.
 //!
 //! ```
 //! use serde::Serialize;
@@ -39,6 +40,7 @@
 
 mod error;
 mod key;
+pub mod refresh;
 mod token;
 
 pub use error::{IssueError, IssueErrorKind};

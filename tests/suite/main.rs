@@ -19,6 +19,12 @@ mod providers;
 mod redaction;
 #[cfg(feature = "redis")]
 mod redis_server;
+#[cfg(feature = "issue")]
+mod refresh;
+#[cfg(feature = "issue")]
+mod refresh_interleaved;
+#[cfg(feature = "issue")]
+mod refreshing;
 mod relay;
 mod remembered;
 #[cfg(feature = "remote")]

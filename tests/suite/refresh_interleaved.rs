@@ -1,0 +1,239 @@
+//! Refresh tokens in every order of things: many calls at two instances, advanced step by step in a random order, and
+//! dropped in the middle. A seed says everything, so a failure can be run again.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use bench_harness::Random;
+use tower_jwt_auth::clock::{Clock, UnixTime};
+use tower_jwt_auth::issue::refresh::{
+    Family, FamilyId, MemoryRefreshStore, NewFamily, Outcome, RefreshErrorKind, RefreshStore, RefreshStoreError,
+    RefreshToken, Rotation,
+};
+
+use crate::refreshing::{Tokens, login};
+
+/// A store at the end of a wire: a call can be dropped before it arrives, and after it was done.
+#[derive(Clone)]
+struct Remote(Arc<MemoryRefreshStore>);
+
+impl Remote {
+    async fn wire<T>(&self, call: impl Future<Output = T>) -> T {
+        pause().await;
+        let answer = call.await;
+        pause().await;
+        answer
+    }
+}
+
+/// Is ready at the second poll.
+async fn pause() {
+    let mut is_first = true;
+    poll_fn(|_| if std::mem::take(&mut is_first) { Poll::Pending } else { Poll::Ready(()) }).await;
+}
+
+impl RefreshStore for Remote {
+    async fn start(&self, family: &NewFamily) -> Result<(), RefreshStoreError> {
+        self.wire(self.0.start(family)).await
+    }
+
+    async fn rotate(&self, rotation: &Rotation) -> Result<Outcome, RefreshStoreError> {
+        self.wire(self.0.rotate(rotation)).await
+    }
+
+    async fn end(&self, family: FamilyId, of: Option<&str>) -> Result<(), RefreshStoreError> {
+        self.wire(self.0.end(family, of)).await
+    }
+
+    async fn end_all(&self, subject: &str) -> Result<(), RefreshStoreError> {
+        self.wire(self.0.end_all(subject)).await
+    }
+
+    async fn list(&self, subject: &str) -> Result<Vec<Family>, RefreshStoreError> {
+        self.wire(self.0.list(subject)).await
+    }
+}
+
+type Running = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Polls once; true when it is done.
+fn step(running: &mut Running) -> bool {
+    running.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready()
+}
+
+fn finish<T>(call: impl Future<Output = T>) -> T {
+    let mut call = std::pin::pin!(call);
+    loop {
+        if let Poll::Ready(answer) = call.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            return answer;
+        }
+    }
+}
+
+/// What the clients, the thieves and the operators have seen.
+#[derive(Default)]
+struct Seen {
+    /// Every token that anybody was ever given.
+    tokens: Vec<RefreshToken>,
+    /// What a token was changed for: the same every time.
+    successors: HashMap<String, Vec<String>>,
+    /// Families of which somebody was told that they have ended.
+    ended: Vec<FamilyId>,
+}
+
+struct World {
+    random: Random,
+    clock: Clock,
+    instances: [Tokens<Remote>; 2],
+    seen: Rc<RefCell<Seen>>,
+}
+
+const GRACE: Duration = Duration::from_secs(10);
+
+impl World {
+    fn new(seed: u64, grace: Duration) -> Self {
+        let clock = Clock::manual(UnixTime::from_secs(1_700_000_000));
+        let remote = Remote(Arc::new(MemoryRefreshStore::new().clock(clock.clone())));
+        let instances = [(); 2].map(|()| Tokens::builder(remote.clone()).grace(grace).build().expect("valid settings"));
+        Self { random: Random::new(seed), clock, instances, seen: Rc::default() }
+    }
+
+    /// One more call, not yet begun.
+    fn call(&mut self) -> Running {
+        let tokens = self.instances[self.random.below(2)].clone();
+        let seen = Rc::clone(&self.seen);
+        let known = seen.borrow().tokens.len();
+        if known == 0 || self.random.below(12) == 0 {
+            return Box::pin(async move {
+                let token = tokens.start("user", &login()).await.expect("there is room");
+                seen.borrow_mut().tokens.push(token);
+            });
+        }
+        // Mostly one of the last, as a client would; sometimes any, as a thief would.
+        let back = if self.random.below(4) == 0 { self.random.below(known) } else { self.random.below(known.min(3)) };
+        let token = seen.borrow().tokens[known - 1 - back].clone();
+        let (family, is_revocation) = (token.family(), self.random.below(30) == 0);
+        Box::pin(async move {
+            if is_revocation {
+                tokens.revoke_family(family).await.expect("the store is there");
+                seen.borrow_mut().ended.push(family);
+                return;
+            }
+            let had_ended = seen.borrow().ended.contains(&family);
+            let answer = tokens.rotate(token.as_str()).await;
+            let mut seen = seen.borrow_mut();
+            match answer {
+                Ok(rotated) => {
+                    assert!(!had_ended, "a family that had ended is alive");
+                    let next = rotated.into_parts().0;
+                    seen.successors.entry(token.as_str().into()).or_default().push(next.as_str().into());
+                    seen.tokens.push(next);
+                }
+                Err(error) if error.kind() == RefreshErrorKind::Reused => {
+                    assert!(!had_ended, "a family ends once");
+                    seen.ended.push(family);
+                }
+                Err(error) => assert_eq!(error.kind(), RefreshErrorKind::Invalid),
+            }
+        })
+    }
+
+    fn run(&mut self) {
+        let mut running: Vec<Running> = Vec::new();
+        for _ in 0..400 {
+            match self.random.below(12) {
+                0..3 if running.len() < 6 => running.push(self.call()),
+                3 if !running.is_empty() => drop(running.swap_remove(self.random.below(running.len()))),
+                4 => self.clock.advance(Duration::from_secs(2)),
+                _ if !running.is_empty() => {
+                    let at = self.random.below(running.len());
+                    if step(&mut running[at]) {
+                        drop(running.swap_remove(at));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Presents every token that is known, in a random order, past every window: at most one of a family is live.
+    fn count_live(&mut self) -> usize {
+        self.clock.advance(GRACE);
+        let mut tokens = std::mem::take(&mut self.seen.borrow_mut().tokens);
+        let mut live: HashMap<FamilyId, u32> = HashMap::new();
+        while !tokens.is_empty() {
+            let token = tokens.swap_remove(self.random.below(tokens.len()));
+            if tokens.iter().any(|other| other.as_str() == token.as_str()) {
+                continue; // handed out more than once
+            }
+            let is_live = finish(self.instances[self.random.below(2)].rotate(token.as_str())).is_ok();
+            let seen = self.seen.borrow();
+            assert!(!is_live || !seen.ended.contains(&token.family()), "a family that had ended is alive");
+            *live.entry(token.family()).or_default() += u32::from(is_live);
+        }
+        assert!(live.values().all(|&live| live <= 1), "two live tokens in one family");
+        live.values().filter(|&&live| live == 1).count()
+    }
+}
+
+#[test]
+fn no_order_of_calls_and_crashes_leaves_two_live_tokens_or_revives_a_session() {
+    let (mut rotated, mut repeated, mut ended, mut live) = (0, 0, 0, 0);
+    for seed in 1..=600 {
+        let grace = if seed % 2 == 0 { GRACE } else { Duration::ZERO };
+        let mut world = World::new(seed, grace);
+        world.run();
+        for successors in world.seen.borrow().successors.values() {
+            assert!(successors.iter().all(|one| *one == successors[0]), "seed {seed}: two successors of one token");
+            assert!(successors.len() == 1 || !grace.is_zero(), "seed {seed}: one token rotated twice");
+            rotated += 1;
+            repeated += successors.len() - 1;
+        }
+        ended += world.seen.borrow().ended.len();
+        live += world.count_live();
+    }
+    // All of it happened, and often.
+    assert!(rotated > 2000 && repeated > 200 && ended > 300 && live > 100, "{rotated} {repeated} {ended} {live}");
+}
+
+/// A client that uses its last token again until it hears of the next one, over a wire that breaks at every third step.
+fn a_stubborn_client(seed: u64, grace: Duration) -> Result<u32, RefreshErrorKind> {
+    let mut world = World::new(seed, grace);
+    let mut token = finish(world.instances[0].start("user", &login())).expect("there is room");
+    let mut lost = 0;
+    for _ in 0..50 {
+        token = loop {
+            let tokens = world.instances[world.random.below(2)].clone();
+            let (answer, presented) = (Rc::new(RefCell::new(None)), token.clone());
+            let heard = Rc::clone(&answer);
+            let mut running: Running = Box::pin(async move {
+                *heard.borrow_mut() = Some(tokens.rotate(presented.as_str()).await);
+            });
+            while world.random.below(3) > 0 && !step(&mut running) {}
+            drop(running);
+            match answer.take() {
+                Some(answer) => break answer.map_err(|error| error.kind())?.into_parts().0,
+                None => lost += 1,
+            }
+        };
+        world.clock.advance(Duration::from_secs(60));
+    }
+    Ok(lost)
+}
+
+#[test]
+fn with_the_window_on_no_crash_costs_a_session_and_without_it_one_does() {
+    let mut lost = 0;
+    for seed in 1..=200 {
+        lost += a_stubborn_client(seed, GRACE).expect("its session stands");
+    }
+    assert!(lost > 5000, "answers were lost: {lost}");
+    let refused = |seed: &u64| a_stubborn_client(*seed, Duration::ZERO).is_err_and(|kind| !kind.is_our_fault());
+    assert_eq!((1..=200).filter(refused).count(), 200, "without it, a lost answer ends the session");
+}

@@ -1,0 +1,224 @@
+//! What every store of refresh tokens has to do, in memory and on a server.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
+use tower_jwt_auth::issue::refresh::{FamilyId, RefreshErrorKind, RefreshStore, RefreshToken, RefreshTokens, Session};
+
+/// What an application keeps with a session.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Login {
+    client_id: String,
+    scope: Vec<String>,
+}
+
+pub(crate) type Tokens<S> = RefreshTokens<Login, S>;
+
+pub(crate) fn login() -> Login {
+    Login { client_id: "shop".into(), scope: vec!["orders:read".into(), "naïve \"quotes\"\n\0".into()] }
+}
+
+/// One instance, without a window.
+pub(crate) fn tokens<S: RefreshStore + Clone>(store: &S) -> Tokens<S> {
+    Tokens::new(store.clone()).expect("a backend")
+}
+
+/// One instance, with a window that no test outlasts.
+pub(crate) fn with_grace<S: RefreshStore + Clone>(store: &S) -> Tokens<S> {
+    Tokens::builder(store.clone()).grace(Duration::from_secs(60)).build().expect("valid")
+}
+
+pub(crate) async fn start<S: RefreshStore>(tokens: &Tokens<S>, subject: &str) -> RefreshToken {
+    tokens.start(subject, &login()).await.expect("there is room")
+}
+
+pub(crate) async fn rotate<S: RefreshStore>(tokens: &Tokens<S>, token: &RefreshToken) -> RefreshToken {
+    tokens.rotate(token.as_str()).await.expect("the token is live").into_parts().0
+}
+
+/// Why a token is refused.
+pub(crate) async fn refused<S: RefreshStore>(tokens: &Tokens<S>, token: &RefreshToken) -> RefreshErrorKind {
+    tokens.rotate(token.as_str()).await.expect_err("the token is spent or its family has ended").kind()
+}
+
+pub(crate) async fn one_use_each<S: RefreshStore + Clone>(store: &S) {
+    let [one, other] = [tokens(store), tokens(store)];
+    for spent in 0..4 {
+        let first = start(&one, "user ☃").await;
+        let mut all = vec![first.clone()];
+        for instance in [&one, &other, &one] {
+            let rotated = instance.rotate(all[all.len() - 1].as_str()).await.expect("live");
+            assert_eq!((rotated.subject(), rotated.data()), ("user ☃", &login()));
+            assert_eq!((rotated.token().family(), rotated.session().family()), (first.family(), first.family()));
+            all.push(rotated.token().clone());
+        }
+        if spent == 3 {
+            // None was used twice: the last one is live.
+            rotate(&other, &all[3]).await;
+            continue;
+        }
+        let error = other.rotate(all[spent].as_str()).await.expect_err("it is spent");
+        assert_eq!(error.kind(), RefreshErrorKind::Reused);
+        assert!(!error.kind().is_our_fault());
+        let reuse = error.reuse().expect("it says whose");
+        assert_eq!((reuse.family(), reuse.subject()), (first.family(), "user ☃"));
+        for token in &all {
+            for instance in [&one, &other] {
+                assert_eq!(
+                    refused(instance, token).await,
+                    RefreshErrorKind::Invalid,
+                    "reported once, and all are dead"
+                );
+            }
+        }
+    }
+}
+
+pub(crate) async fn forgeries<S: RefreshStore + Clone>(store: &S) {
+    let tokens = tokens(store);
+    let token = start(&tokens, "user").await;
+    let stranger = start(&tokens, "stranger").await;
+    let id = token.family().to_string();
+    // 16 bytes of a mark are 21 characters and a bit: 24 characters are the mark and two bytes of the secret.
+    let forged = [
+        String::new(),
+        id.clone(),
+        format!("{id}{}", "A".repeat(42)),
+        format!("{id}{}", &stranger.as_str()[22..]),
+        format!("{}{}", "A".repeat(24), &token.as_str()[24..]),
+        "A".repeat(64),
+        "A".repeat(1 << 20),
+        token.as_str()[..63].to_owned(),
+        format!("{}=", token.as_str()),
+    ];
+    for text in &forged {
+        let error = tokens.rotate(text).await.expect_err("forged");
+        assert_eq!(error.kind(), RefreshErrorKind::Invalid);
+        tokens.revoke_token(text).await.expect("what is unknown is fine");
+    }
+    let next = rotate(&tokens, &token).await;
+    rotate(&tokens, &stranger).await;
+    // Whoever has the mark has had a token: a secret that was never live is as bad as a spent one.
+    let altered = format!("{}{}", &token.as_str()[..24], &stranger.as_str()[24..]);
+    assert_eq!(tokens.rotate(&altered).await.expect_err("spent").kind(), RefreshErrorKind::Reused);
+    assert_eq!(refused(&tokens, &next).await, RefreshErrorKind::Invalid);
+}
+
+pub(crate) async fn the_window<S: RefreshStore + Clone>(store: &S) {
+    let [one, other] = [with_grace(store), with_grace(store)];
+    let first = start(&one, "user").await;
+    let second = rotate(&one, &first).await;
+    for instance in [&other, &one] {
+        let again = instance.rotate(first.as_str()).await.expect("within the window");
+        assert_eq!((again.token().as_str(), again.data()), (second.as_str(), &login()));
+    }
+    let third = rotate(&other, &second).await;
+    assert_ne!(third.as_str(), second.as_str());
+    assert_eq!(rotate(&one, &second).await.as_str(), third.as_str());
+    // The successor of the first one was used: it is spent for good, window or not.
+    assert_eq!(refused(&one, &first).await, RefreshErrorKind::Reused);
+    assert_eq!(refused(&one, &third).await, RefreshErrorKind::Invalid);
+
+    // An instance without a window leaves nothing behind for one that has it.
+    let first = start(&one, "user").await;
+    let second = rotate(&tokens(store), &first).await;
+    assert_eq!(refused(&one, &first).await, RefreshErrorKind::Reused);
+    assert_eq!(refused(&one, &second).await, RefreshErrorKind::Invalid);
+}
+
+pub(crate) async fn sessions<S: RefreshStore + Clone>(store: &S) {
+    let tokens = tokens(store);
+    let [first, second, third] =
+        [start(&tokens, "user").await, start(&tokens, "user").await, start(&tokens, "user").await];
+    let other = start(&tokens, "other").await;
+    let listed = async |subject: &str| -> Vec<FamilyId> {
+        let mut ids: Vec<_> = tokens.sessions(subject).await.expect("listed").iter().map(Session::family).collect();
+        ids.sort_unstable();
+        ids
+    };
+    let sorted = |tokens: &[&RefreshToken]| {
+        let mut ids: Vec<_> = tokens.iter().map(|token| token.family()).collect();
+        ids.sort_unstable();
+        ids
+    };
+    assert_eq!(listed("user").await, sorted(&[&first, &second, &third]));
+    assert_eq!(listed("other").await, sorted(&[&other]));
+    assert!(listed("nobody").await.is_empty());
+    for session in tokens.sessions("user").await.expect("listed") {
+        assert_eq!((session.subject(), session.data()), ("user", &login()));
+        assert_eq!(session.created(), session.last_used());
+        let days = (session.expires().as_secs() - session.created().as_secs()) / (24 * 60 * 60);
+        assert_eq!(days, 14, "the default of idle sessions");
+    }
+
+    tokens.revoke_own("other", first.family()).await.expect("fine");
+    assert_eq!(listed("user").await, sorted(&[&first, &second, &third]), "it is not the other's");
+    tokens.revoke_own("user", first.family()).await.expect("fine");
+    assert_eq!(listed("user").await, sorted(&[&second, &third]));
+    assert_eq!(refused(&tokens, &first).await, RefreshErrorKind::Invalid);
+    tokens.revoke_own("user", first.family()).await.expect("what is not there is fine");
+
+    // A spent token is as good as a live one to end a session.
+    let next = rotate(&tokens, &second).await;
+    tokens.revoke_token(second.as_str()).await.expect("fine");
+    assert_eq!(refused(&tokens, &next).await, RefreshErrorKind::Invalid);
+    assert_eq!(listed("user").await, sorted(&[&third]));
+    tokens.revoke_family(third.family()).await.expect("fine");
+    tokens.revoke_family(third.family()).await.expect("fine");
+    assert!(listed("user").await.is_empty());
+
+    let [fourth, fifth] = [start(&tokens, "user").await, start(&tokens, "user").await];
+    let fifth = rotate(&tokens, &fifth).await;
+    tokens.revoke_subject("user").await.expect("fine");
+    tokens.revoke_subject("nobody").await.expect("fine");
+    for token in [&fourth, &fifth] {
+        assert_eq!(refused(&tokens, token).await, RefreshErrorKind::Invalid);
+    }
+    assert!(listed("user").await.is_empty());
+    assert_eq!(listed("other").await, sorted(&[&other]));
+    rotate(&tokens, &other).await;
+    start(&tokens, "user").await;
+    assert_eq!(listed("user").await.len(), 1, "a new login");
+}
+
+/// 32 uses of one token, at two instances.
+async fn at_once<S: RefreshStore>(
+    instances: [&Tokens<S>; 2],
+    token: &RefreshToken,
+) -> Vec<Result<RefreshToken, RefreshErrorKind>> {
+    let mut uses = JoinSet::new();
+    let barrier = Arc::new(tokio::sync::Barrier::new(32));
+    for tokens in instances.into_iter().cycle().take(32) {
+        let (tokens, token, barrier) = (tokens.clone(), token.clone(), Arc::clone(&barrier));
+        uses.spawn(async move {
+            barrier.wait().await;
+            let rotated = tokens.rotate(token.as_str()).await;
+            rotated.map(|rotated| rotated.into_parts().0).map_err(|error| error.kind())
+        });
+    }
+    uses.join_all().await
+}
+
+pub(crate) async fn many_at_once<S: RefreshStore + Clone>(store: &S) {
+    for _ in 0..20 {
+        let [one, other] = [tokens(store), tokens(store)];
+        let token = start(&one, "user").await;
+        let answers = at_once([&one, &other], &token).await;
+        let count = |kind| answers.iter().filter(|answer| answer.as_ref().err() == Some(&kind)).count();
+        let rotated: Vec<_> = answers.iter().flatten().collect();
+        assert_eq!(rotated.len(), 1);
+        assert_eq!(count(RefreshErrorKind::Reused), 1, "reported once");
+        assert_eq!(count(RefreshErrorKind::Invalid), 30);
+        assert_eq!(refused(&one, rotated[0]).await, RefreshErrorKind::Invalid, "its family has ended");
+
+        let [one, other] = [with_grace(store), with_grace(store)];
+        let token = start(&one, "user").await;
+        let answers = at_once([&one, &other], &token).await;
+        let texts: Vec<_> = answers.iter().map(|answer| answer.as_ref().expect("in the window").as_str()).collect();
+        assert!(texts.iter().all(|text| *text == texts[0]), "one rotation, one live token");
+        let next = tokens(store).rotate(texts[0]).await.expect("it is live");
+        assert_ne!(next.token().as_str(), texts[0]);
+    }
+}
