@@ -13,7 +13,7 @@ use super::Algorithm;
 use super::algorithm::KeyFamily;
 use super::compact::decode;
 use super::der::decode_pem;
-use super::jwk::{Jwk, Material, NotUsed};
+use super::jwk::{Conventions, Jwk, Material, NotUsed};
 use crate::error::ConfigError;
 
 /// A private key as PKCS #8, or a secret as it is.
@@ -97,7 +97,7 @@ pub(crate) fn from_jwk(text: &[u8]) -> Result<PrivateJwk, ConfigError> {
             private: secret,
         });
     }
-    let jwk = Jwk::parse(&members.to_public(), Algorithm::RS256).map_err(|refused| match refused {
+    let jwk = Jwk::parse(&members.to_public(), Conventions::default()).map_err(|refused| match refused {
         NotUsed::NotForUs(reason) | NotUsed::Invalid(reason) => ConfigError::new(reason),
     })?;
     let private = members.to_private(jwk.algorithm, &jwk.material)?;
