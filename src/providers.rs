@@ -57,6 +57,8 @@ pub struct Provider {
     is_shared: bool,
     audience_claim: Option<&'static str>,
     values: Vec<(&'static str, String)>,
+    /// What names a token where it is not `jti`.
+    revocation_claim: Option<&'static str>,
 }
 
 /// Where the keys are.
@@ -74,7 +76,8 @@ enum Place {
 impl Provider {
     fn new(name: String) -> Self {
         let (aliases, place) = (&[][..], Place::Named);
-        Self { name, aliases, place, is_shared: false, audience_claim: None, values: Vec::new() }
+        let values = Vec::new();
+        Self { name, aliases, place, is_shared: false, audience_claim: None, values, revocation_claim: None }
     }
 
     /// What its tokens have in `iss`.
@@ -110,6 +113,9 @@ impl Provider {
         }
         for (name, value) in self.values {
             issuer = issuer.require_claim_value(name, [value]);
+        }
+        if let Some(claim) = self.revocation_claim {
+            issuer = issuer.revocation_claims([claim]);
         }
         if self.is_shared { issuer.shared() } else { issuer }
     }
@@ -173,7 +179,7 @@ fn cognito(region: &str, pool: &str, token_use: &str) -> Result<Provider, Config
 pub fn entra(tenant: &str) -> Result<Provider, ConfigError> {
     let tenant = guid(tenant)?;
     let name = format!("https://login.microsoftonline.com/{tenant}/v2.0");
-    Ok(Provider { values: vec![("tid", tenant)], ..Provider::new(name) })
+    Ok(Provider { values: vec![("tid", tenant)], revocation_claim: Some("uti"), ..Provider::new(name) })
 }
 
 /// Microsoft Entra, tokens of version 1: those of an application whose manifest does not ask for version 2. The audience is
@@ -185,7 +191,8 @@ pub fn entra_v1(tenant: &str) -> Result<Provider, ConfigError> {
     let tenant = guid(tenant)?;
     let metadata = format!("https://login.microsoftonline.com/{tenant}/.well-known/openid-configuration");
     let name = format!("https://sts.windows.net/{tenant}/");
-    Ok(Provider { place: Place::Metadata(metadata), values: vec![("tid", tenant)], ..Provider::new(name) })
+    let values = vec![("tid", tenant)];
+    Ok(Provider { place: Place::Metadata(metadata), values, revocation_claim: Some("uti"), ..Provider::new(name) })
 }
 
 /// [Keycloak](https://www.keycloak.org/docs/latest/server_admin/): the URL of the server, with `/auth` where it has that,
