@@ -116,6 +116,8 @@ kinds! {
     BindingNotChecked = "binding_not_checked", "the token is bound to a key that was not shown";
     /// A rule of one's own refused the claims.
     ClaimRefused = "claim_refused", "the token's claims were refused";
+    /// The token, or everything that its subject had got up to a time, has been revoked.
+    Revoked = "revoked", "the token has been revoked";
     /// The payload does not deserialize into the claims type.
     ClaimsMismatch = "claims_mismatch", "the token's claims have an unexpected form";
     /// The user authenticated too long ago, or not strongly enough (RFC 9470 §3).
@@ -134,6 +136,8 @@ kinds! {
     KeysUnavailable = "keys_unavailable", "the keys to verify tokens are not available";
     /// Whether a DPoP proof is a replay cannot be said. Our fault, not the client's: answered 503.
     ReplayStateUnavailable = "replay_state_unavailable", "the record of used proofs is not available";
+    /// Whether the token has been revoked cannot be said. Our fault, not the client's: answered 503.
+    RevocationUnavailable = "revocation_unavailable", "the record of revoked tokens is not available";
     /// A guard or extractor without the layer in front, or with other claims. Our fault: answered 500.
     Misconfigured = "misconfigured", "authentication is not set up for this request";
 }
@@ -141,7 +145,10 @@ kinds! {
 impl AuthErrorKind {
     /// True where the token is not to blame: the answer is a 5xx, and the client should keep its token.
     pub fn is_our_fault(self) -> bool {
-        matches!(self, Self::KeysUnavailable | Self::ReplayStateUnavailable | Self::Misconfigured)
+        matches!(
+            self,
+            Self::KeysUnavailable | Self::ReplayStateUnavailable | Self::RevocationUnavailable | Self::Misconfigured
+        )
     }
 }
 
@@ -180,8 +187,8 @@ impl AuthError {
         self.more.as_ref()?.dpop_nonce.as_ref()
     }
 
-    /// How long the client should wait before it tries again: with [`AuthErrorKind::KeysUnavailable`] and
-    /// [`AuthErrorKind::ReplayStateUnavailable`].
+    /// How long the client should wait before it tries again: with [`AuthErrorKind::KeysUnavailable`],
+    /// [`AuthErrorKind::ReplayStateUnavailable`] and [`AuthErrorKind::RevocationUnavailable`].
     pub fn retry_after(&self) -> Option<Duration> {
         self.more.as_ref()?.retry_after
     }

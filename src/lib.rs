@@ -42,6 +42,7 @@
 //! | trust several issuers, or add rules of your own | [`Verifier::builder`] |
 //! | trust tenants that come and go | [`verify::IssuerResolver`] |
 //! | spare a second signature check for the same token | [`TokenCache`] |
+//! | end a token before its time, or everything that a user has got | [`revocation`] |
 //! | verify without HTTP: websockets, GraphQL, queues | [`Verifier::verify`] |
 //! | require scopes, a role, a recent login | [`RequireScopes`], [`authorize`] |
 //! | change the answer to a refused request | [`rejection`] |

@@ -63,6 +63,8 @@ pub struct Provider {
     is_shared: bool,
     audience_claim: Option<&'static str>,
     values: Vec<(&'static str, String)>,
+    /// What names a token where it is not `jti`.
+    revocation_claim: Option<&'static str>,
 }
 
 /// How a token shows that it is of this provider.
@@ -93,8 +95,8 @@ enum Place {
 impl Provider {
     fn new(name: String) -> Self {
         let (aliases, place) = (&[][..], Place::Named);
-        let known_by = KnownBy::Name;
-        Self { name, known_by, aliases, place, is_shared: false, audience_claim: None, values: Vec::new() }
+        let (known_by, values) = (KnownBy::Name, Vec::new());
+        Self { name, known_by, aliases, place, is_shared: false, audience_claim: None, values, revocation_claim: None }
     }
 
     /// What its tokens have in `iss`: a template for [`entra_multi_tenant`]; for [`spiffe`] what their `sub` starts with.
@@ -138,6 +140,9 @@ impl Provider {
         }
         for (name, value) in self.values {
             issuer = issuer.require_claim_value(name, [value]);
+        }
+        if let Some(claim) = self.revocation_claim {
+            issuer = issuer.revocation_claims([claim]);
         }
         if self.is_shared { issuer.shared() } else { issuer }
     }
@@ -200,7 +205,7 @@ fn cognito(region: &str, pool: &str, token_use: &str) -> Result<Provider, Config
 pub fn entra(tenant: &str) -> Result<Provider, ConfigError> {
     let tenant = guid(tenant)?;
     let name = format!("https://login.microsoftonline.com/{tenant}/v2.0");
-    Ok(Provider { values: vec![("tid", tenant)], ..Provider::new(name) })
+    Ok(Provider { values: vec![("tid", tenant)], revocation_claim: Some("uti"), ..Provider::new(name) })
 }
 
 /// Microsoft Entra, tokens of version 2 from any tenant, for an application that is registered for
@@ -234,7 +239,8 @@ pub fn entra_v1(tenant: &str) -> Result<Provider, ConfigError> {
     let tenant = guid(tenant)?;
     let metadata = format!("https://login.microsoftonline.com/{tenant}/.well-known/openid-configuration");
     let name = format!("https://sts.windows.net/{tenant}/");
-    Ok(Provider { place: Place::Metadata(metadata), values: vec![("tid", tenant)], ..Provider::new(name) })
+    let values = vec![("tid", tenant)];
+    Ok(Provider { place: Place::Metadata(metadata), values, revocation_claim: Some("uti"), ..Provider::new(name) })
 }
 
 /// [Keycloak](https://www.keycloak.org/docs/latest/server_admin/): the URL of the server, with `/auth` where it has that,

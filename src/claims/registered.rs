@@ -21,6 +21,10 @@ pub(crate) struct ClaimNames {
     pub(crate) required: Vec<Cow<'static, str>>,
     /// What must be there as a string, and equal one of these. At most 64.
     pub(crate) valued: Vec<(Cow<'static, str>, Vec<Box<str>>)>,
+    /// What names a token for its revocation, beside or instead of `jti`.
+    pub(crate) ids: Vec<Cow<'static, str>>,
+    /// Whether `jti` does.
+    pub(crate) jti_is_id: bool,
 }
 
 impl Default for ClaimNames {
@@ -30,6 +34,8 @@ impl Default for ClaimNames {
             scopes: vec!["scope".into(), "scp".into()],
             required: Vec::new(),
             valued: Vec::new(),
+            ids: Vec::new(),
+            jti_is_id: true,
         }
     }
 }
@@ -120,6 +126,8 @@ pub(crate) struct Registered<'p> {
     pub(crate) required: u64,
     /// A bit for each name in [`ClaimNames::valued`] whose claim has one of its values.
     pub(crate) valued: u64,
+    /// The claims in [`ClaimNames::ids`] that are there.
+    pub(crate) ids: Vec<Member<'p>>,
 }
 
 impl<'p> Registered<'p> {
@@ -191,10 +199,17 @@ impl<'de> Visitor<'de> for RegisteredSeed<'_> {
                     claims.is_event |= other == "events";
                     if self.0.scopes.contains(&name) {
                         map.next_value_seed(ScopesSeed(&mut claims.scopes))?;
-                    } else if self.0.valued.iter().any(|(valued, _)| *valued == name) {
-                        claims.valued |= self.0.value_bit(&name, &map.next_value()?);
-                    } else {
+                        continue;
+                    }
+                    let is_id = self.0.ids.contains(&name);
+                    if !is_id && !self.0.valued.iter().any(|(valued, _)| *valued == name) {
                         map.next_value::<IgnoredAny>()?;
+                        continue;
+                    }
+                    let value = map.next_value()?;
+                    claims.valued |= self.0.value_bit(&name, &value);
+                    if is_id {
+                        claims.ids.push(value);
                     }
                 }
             }
@@ -431,7 +446,7 @@ mod tests {
             audience: "client_id".into(),
             scopes: vec!["permissions".into()],
             required: vec!["tenant".into(), "sub".into(), "gone".into()],
-            valued: Vec::new(),
+            ..ClaimNames::default()
         };
         let payload = br#"{"aud":"x","client_id":"c","permissions":["p"],"scope":"s","tenant":null,"sub":"u"}"#;
         let claims = Registered::parse(payload, &names).expect("valid");
@@ -459,6 +474,23 @@ mod tests {
         for (payload, expected) in cases {
             let claims = Registered::parse(payload.as_bytes(), &names).expect("valid");
             assert_eq!(claims.valued, expected, "{payload}");
+        }
+    }
+
+    #[test]
+    fn the_claims_that_name_a_token_are_kept_in_the_order_in_which_they_come() {
+        let valued = vec![("sid".into(), vec!["s".into()])];
+        let names = ClaimNames { ids: vec!["uti".into(), "sid".into()], valued, ..ClaimNames::default() };
+        let cases: [(&str, &[Member<'_>]); 4] = [
+            (r#"{"sid":"s","jti":"j","uti":"u"}"#, &[Member::Text("s".into()), Member::Text("u".into())]),
+            (r#"{"s\u0069d":"s","x":{"uti":"u"}}"#, &[Member::Text("s".into())]),
+            (r#"{"uti":7}"#, &[Member::Wrong]),
+            ("{}", &[]),
+        ];
+        for (payload, expected) in cases {
+            let claims = Registered::parse(payload.as_bytes(), &names).expect("valid");
+            assert_eq!(claims.ids, expected, "{payload}");
+            assert_eq!(claims.valued, u64::from(payload.contains(r#""s""#)), "{payload}");
         }
     }
 

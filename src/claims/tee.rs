@@ -10,6 +10,7 @@ mod noting;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{DeserializeOwned, DeserializeSeed, Deserializer, MapAccess, Visitor};
@@ -123,6 +124,7 @@ enum Claim {
     Audience,
     AudienceAndClient,
     Scopes,
+    Id,
     Named(Named),
     Other,
 }
@@ -208,8 +210,12 @@ impl<'de> Notes<'_, 'de> {
             }
             other => {
                 self.claims.is_event |= other == "events";
-                let is_scope = self.names.scopes.iter().any(|scope| scope == other);
-                return if is_scope { Claim::Scopes } else { Claim::Other };
+                let is_in = |names: &[Cow<'static, str>]| names.iter().any(|name| name == other);
+                return match () {
+                    () if is_in(&self.names.scopes) => Claim::Scopes,
+                    () if is_in(&self.names.ids) => Claim::Id,
+                    () => Claim::Other,
+                };
             }
         };
         Claim::Named(named)
@@ -229,6 +235,7 @@ impl<'de> Notes<'_, 'de> {
                 claims.client_id = claims.audience.as_member();
             }
             Claim::Scopes => claims.scopes.add(note.into_audience()),
+            Claim::Id => claims.ids.push(note.into_scalar().into()),
             Claim::Named(named) => {
                 let scalar = note.into_scalar();
                 match named {

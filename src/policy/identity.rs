@@ -38,6 +38,14 @@ impl IssuerRule {
         if passes { Ok(()) } else { Err(AuthErrorKind::InvalidIssuer) }
     }
 
+    /// The name of the issuer of all tokens; nothing where only a token can say.
+    pub(crate) fn only_name(&self) -> Option<&str> {
+        match self {
+            Self::PerTenant(_) | Self::Any => None,
+            Self::Named(_) | Self::TrustDomain(_) => self.names().first().map(|name| &**name),
+        }
+    }
+
     /// The names by which a token picks its issuer.
     pub(crate) fn names(&self) -> &[Box<str>] {
         match self {

@@ -60,6 +60,7 @@ impl From<AuthErrorKind> for Answer {
             | Kind::SecurityEvent
             | Kind::BindingNotChecked
             | Kind::ClaimRefused
+            | Kind::Revoked
             | Kind::ClaimsMismatch => (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Error("invalid_token")),
             Kind::InsufficientUserAuthentication => {
                 (StatusCode::UNAUTHORIZED, UNAUTHENTICATED, Challenge::Error("insufficient_user_authentication"))
@@ -72,7 +73,7 @@ impl From<AuthErrorKind> for Answer {
                 (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::Error("insufficient_scope"))
             }
             Kind::Forbidden | Kind::CrossSite => (StatusCode::FORBIDDEN, PERMISSION_DENIED, Challenge::None),
-            Kind::KeysUnavailable | Kind::ReplayStateUnavailable => {
+            Kind::KeysUnavailable | Kind::ReplayStateUnavailable | Kind::RevocationUnavailable => {
                 (StatusCode::SERVICE_UNAVAILABLE, UNAVAILABLE, Challenge::None)
             }
             Kind::Misconfigured => (StatusCode::INTERNAL_SERVER_ERROR, INTERNAL, Challenge::None),

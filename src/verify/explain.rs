@@ -43,6 +43,8 @@ checks! {
     Time = "time";
     /// Everything else: `events`, `cnf`, required claims, the claims type, rules of one's own.
     Claims = "claims";
+    /// Whether the token has been revoked, where the verifier has a list. Rules of one's own come after it.
+    Revocation = "revocation";
 }
 
 impl fmt::Display for Check {

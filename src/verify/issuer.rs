@@ -11,6 +11,7 @@ use crate::error::ConfigError;
 use crate::jose::{Algorithm, AlgorithmSet};
 use crate::keys::KeySource;
 use crate::policy::{AudienceRule, IssuerRule, MAX_ISSUER, MAX_LEEWAY, TimeRule, TypeRule};
+use crate::revocation::{IssuerKey, MAX_IDS};
 
 /// A trusted issuer, bound to its keys, audiences and algorithms.
 ///
@@ -45,6 +46,15 @@ pub struct Issuer {
     binding_checked_upstream: bool,
     is_profiled: bool,
     subjects: Subjects,
+    revocation_claims: Option<Vec<Cow<'static, str>>>,
+}
+
+/// What a verifier's lists of revocations ask of its issuers.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Lists {
+    pub(super) are_there: bool,
+    /// The shortest of their bounds.
+    pub(super) max_lifetime: Option<Duration>,
 }
 
 /// Who can get tokens for any audience from an issuer.
@@ -72,6 +82,7 @@ impl Issuer {
             binding_checked_upstream: false,
             is_profiled: false,
             subjects: Subjects::Known,
+            revocation_claims: None,
         }
     }
 
@@ -236,12 +247,20 @@ impl Issuer {
         self
     }
 
-    pub(super) fn build(self) -> Result<Trusted, ConfigError> {
-        let place = self.rule.names().first().map_or("any issuer".into(), |name| format!("issuer {name:?}"));
-        self.check().map_err(|error| error.at(place))
+    /// The claims that name a token for its [revocation](crate::revocation): a list refuses it by the value of any of
+    /// them. `jti` unless set; `["uti"]` for Entra, whose preset has set it; `["jti", "sid"]` where sessions are revoked
+    /// as well. 4 at most, each a string. A token that lacks them cannot be revoked by them.
+    pub fn revocation_claims<T: Into<Cow<'static, str>>>(mut self, names: impl IntoIterator<Item = T>) -> Self {
+        self.revocation_claims = Some(names.into_iter().map(Into::into).collect());
+        self
     }
 
-    fn check(self) -> Result<Trusted, ConfigError> {
+    pub(super) fn build(self, lists: Lists) -> Result<Trusted, ConfigError> {
+        let place = self.rule.names().first().map_or("any issuer".into(), |name| format!("issuer {name:?}"));
+        self.check(lists).map_err(|error| error.at(place))
+    }
+
+    fn check(mut self, lists: Lists) -> Result<Trusted, ConfigError> {
         if self.rule.names().iter().any(|name| name.is_empty() || name.len() > MAX_ISSUER) {
             return Err(ConfigError::new(format!("the name of an issuer has 1 to {MAX_ISSUER} bytes")));
         }
@@ -249,6 +268,7 @@ impl Issuer {
             return Err(ConfigError::new("an audience is empty: name this service"));
         }
         self.check_values()?;
+        self.settle_revocation(lists)?;
         if self.types.is_empty() {
             return Err(ConfigError::new("the list of types is empty: name one, or leave the list out"));
         }
@@ -271,7 +291,9 @@ impl Issuer {
             return Err(ConfigError::new("at most 64 claims can be required"));
         }
         let algorithms = allowed(self.algorithms, self.keys.algorithms())?;
+        let revocation_key = self.rule.only_name().filter(|_| lists.are_there).and_then(IssuerKey::new);
         Ok(Trusted {
+            revocation_key,
             issuer: self.rule,
             keys: self.keys,
             algorithms,
@@ -286,6 +308,45 @@ impl Issuer {
 }
 
 impl Issuer {
+    /// What lists of revocations ask for. Without one, nothing is kept for them.
+    fn settle_revocation(&mut self, lists: Lists) -> Result<(), ConfigError> {
+        if let Some(mut names) = self.revocation_claims.take() {
+            if names.is_empty() || names.len() > MAX_IDS {
+                return Err(ConfigError::new(format!("1 to {MAX_IDS} claims can name a token for its revocation")));
+            }
+            let is_judged = |name: &&Cow<'static, str>| {
+                ["iss", "sub", "exp", "nbf", "iat", "acr", "auth_time", "cnf", "client_id", "events", ""]
+                    .contains(&&***name)
+                    || **name == self.claims.audience
+                    || self.claims.scopes.contains(*name)
+            };
+            if let Some(name) = names.iter().find(is_judged) {
+                return Err(ConfigError::new(format!("{name:?} does not name a token: name a claim like `jti`")));
+            }
+            names.sort_unstable();
+            names.dedup();
+            self.claims.jti_is_id = names.contains(&Cow::Borrowed("jti"));
+            names.retain(|name| name != "jti");
+            self.claims.ids = names;
+        }
+        if !lists.are_there {
+            self.claims.ids.clear();
+        }
+        match (lists.max_lifetime, self.time.max_lifetime) {
+            (None, _) => Ok(()),
+            (Some(list), Some(own)) if own <= list => Ok(()),
+            (Some(list), Some(_)) => Err(ConfigError::new(format!(
+                "its tokens may live longer than the {} s of the list of revocations: shorten `.max_lifetime(…)`, or \
+                 build the list with a longer one",
+                list.as_secs()
+            ))),
+            (Some(list), None) => Err(ConfigError::new(format!(
+                "the list of revocations has to know how long tokens live: say so with `.max_lifetime(…)`, of at most {} s",
+                list.as_secs()
+            ))),
+        }
+    }
+
     /// The rules on the values of claims.
     fn check_values(&self) -> Result<(), ConfigError> {
         let valued = &self.claims.valued;
@@ -363,6 +424,8 @@ pub(super) struct Trusted {
     pub(super) binding_checked_upstream: bool,
     /// RFC 9068 §2.2 applies.
     pub(super) is_profiled: bool,
+    /// The configured name, hashed for lists of revocations, where there are any.
+    pub(super) revocation_key: Option<IssuerKey>,
 }
 
 impl Trusted {
@@ -373,6 +436,6 @@ impl Trusted {
 
     /// The name of the one issuer of all tokens; nothing where only a token can say.
     pub(super) fn only_name(&self) -> Option<&str> {
-        self.name().filter(|_| !matches!(self.issuer, IssuerRule::PerTenant(_)))
+        self.issuer.only_name()
     }
 }

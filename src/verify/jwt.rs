@@ -13,6 +13,7 @@ use crate::jose::Algorithm;
 use crate::jose::header::Header;
 use crate::keys::{Key, KeySet};
 use crate::policy::Times;
+use crate::revocation::{IssuerKey, MAX_IDS, TokenFacts};
 
 /// A verified token with its claims. Only a [`Verifier`](crate::Verifier) makes one, so to hold it is proof.
 ///
@@ -41,6 +42,8 @@ struct Facts {
     jkt: Span,
     x5t_s256: Span,
     scope: Span,
+    /// What names the token for its revocation.
+    ids: [Span; MAX_IDS],
     times: Times,
     verified_at: UnixTime,
     key: Arc<Key>,
@@ -106,9 +109,14 @@ impl<C: Send + Sync + 'static> Jwt<C> {
         let texts = [&registered.sub, &registered.jti, &registered.client_id, &registered.acr].map(Member::text);
         let [sub, jti, client_id, acr] = texts;
         let parts = [iss, sub, jti, client_id, kid, acr, jkt, x5t_s256, Some(registered.scopes.as_str())];
-        let mut texts = String::with_capacity(parts.iter().flatten().map(|part| part.len()).sum());
+        let id_texts = registered.ids.iter().filter_map(Member::text);
+        let mut texts =
+            String::with_capacity(parts.iter().flatten().copied().chain(id_texts.clone()).map(str::len).sum());
         let [iss, sub, jti, client_id, kid, acr, jkt, x5t_s256, scope] =
             parts.map(|part| Span::append(&mut texts, part));
+        let jti_id = issuer.claims.jti_is_id.then_some(jti);
+        let mut ids = jti_id.into_iter().chain(id_texts.map(|id| Span::append(&mut texts, Some(id))));
+        let ids = std::array::from_fn(|_| ids.next().unwrap_or(Span::ABSENT));
         let facts = Facts {
             issuer: Arc::clone(issuer),
             texts: texts.into_boxed_str(),
@@ -121,6 +129,7 @@ impl<C: Send + Sync + 'static> Jwt<C> {
             jkt,
             x5t_s256,
             scope,
+            ids,
             times: proof.times,
             verified_at: proof.now,
             key: proof.verified.key,
@@ -255,6 +264,17 @@ impl<C: ?Sized> Jwt<C> {
 
     pub(super) fn verified_at(&self) -> UnixTime {
         self.0.facts.verified_at
+    }
+
+    /// What a list of revocations is told.
+    pub(super) fn revocable(&self, now: UnixTime) -> TokenFacts<'_> {
+        let facts = &self.0.facts;
+        let issuer = self.issuer().unwrap_or("");
+        let key = facts.issuer.revocation_key.or_else(|| IssuerKey::new(issuer));
+        TokenFacts::of_issuer(issuer, key, now)
+            .with_ids(facts.ids.iter().filter_map(|id| self.text(*id)))
+            .with_subject(self.subject())
+            .with_times(self.issued_at(), self.expires_at())
     }
 
     /// True when both are the same token of the same request.

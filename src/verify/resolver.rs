@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::issuer::{Issuer, Trusted};
+use super::issuer::{Issuer, Lists, Trusted};
 use crate::clock::UnixTime;
 use crate::error::{AuthError, AuthErrorKind};
 use crate::keys::KeyError;
@@ -49,6 +49,8 @@ pub struct IssuerResolver {
     known: RwLock<HashMap<Box<str>, Known>>,
     refused: Mutex<HashMap<Box<str>, UnixTime>>,
     waiting: AtomicUsize,
+    /// What the verifier's lists of revocations ask for.
+    lists: Lists,
     /// Counts uses: the smallest mark is the least recently used.
     uses: AtomicUsize,
 }
@@ -77,6 +79,7 @@ impl IssuerResolver {
             known: RwLock::default(),
             refused: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            lists: Lists::default(),
             uses: AtomicUsize::new(0),
         }
     }
@@ -115,6 +118,10 @@ impl IssuerResolver {
         self
     }
 
+    pub(super) fn for_lists(self, lists: Lists) -> Self {
+        Self { lists, ..self }
+    }
+
     /// What is known without asking: trusted, refused, or nothing.
     pub(super) fn recall(&self, iss: &str, now: UnixTime) -> Option<Result<Arc<Trusted>, AuthErrorKind>> {
         if let Some(issuer) = self.known_until(iss, now) {
@@ -147,7 +154,7 @@ impl IssuerResolver {
         match (self.resolve)(iss.to_owned()).await {
             Ok(Some(issuer)) => {
                 let issuer = issuer
-                    .build()
+                    .build(self.lists)
                     .map_err(|error| AuthError::new(AuthErrorKind::Misconfigured).with_detail(error.to_string()))?;
                 Ok(self.keep(iss, issuer, now))
             }

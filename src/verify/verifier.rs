@@ -9,14 +9,15 @@ use serde::de::DeserializeOwned;
 use super::cache::{LONGEST, TokenCache, VerifierId};
 use super::engine::{Buffers, Fixed, Issuers, Search, Selected, Several, Step, Unverified, Verified};
 use super::explain::{Check, Explanation, Observe};
-use super::issuer::{Issuer, Trusted};
+use super::issuer::{Issuer, Lists, Trusted};
 use super::jwt::{Jwt, Proof};
 use super::resolver::IssuerResolver;
-use crate::claims::{self, Registered};
+use crate::claims::{self, Member, Registered};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
 use crate::keys::{KeyQuery, Lookup};
 use crate::policy::IssuerRule;
+use crate::revocation::{Revocation, RevocationVerdict};
 
 /// Verifies tokens of the issuers that it trusts, and makes [`Jwt`]s with claims of type `C`.
 ///
@@ -26,6 +27,7 @@ pub struct Verifier<C>(Arc<Shared<C>>);
 
 struct Shared<C> {
     issuers: Issuers,
+    revocations: Vec<Box<dyn Revocation>>,
     rules: Vec<Rule<C>>,
     clock: Clock,
     cache: Option<(TokenCache, VerifierId)>,
@@ -43,6 +45,7 @@ struct Rule<C> {
 pub struct VerifierBuilder<C> {
     issuers: Vec<Issuer>,
     resolver: Option<IssuerResolver>,
+    revocations: Vec<Box<dyn Revocation>>,
     rules: Vec<Rule<C>>,
     clock: Clock,
     cache: Option<TokenCache>,
@@ -59,7 +62,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
 
     /// A verifier with several issuers, rules of one's own, or another clock.
     pub fn builder() -> VerifierBuilder<C> {
-        VerifierBuilder { issuers: Vec::new(), resolver: None, rules: Vec::new(), clock: Clock::system(), cache: None }
+        let (issuers, revocations, rules) = (Vec::new(), Vec::new(), Vec::new());
+        VerifierBuilder { issuers, resolver: None, revocations, rules, clock: Clock::system(), cache: None }
     }
 
     /// Verifies a token: the compact serialization alone, without `Bearer`. One that is bound to a key (`cnf`) is
@@ -188,6 +192,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
             && jwt.is_current(now)
             && self.0.issuers.still_trusts(issuer, now)
             && matches!(issuer.keys.lookup(&query).0, Lookup::Ready(keys) if jwt.stands_in(keys.set()))
+            && self.revocation(&jwt, now) == RevocationVerdict::Valid
             && self.0.rules.iter().all(|rule| (rule.predicate)(&jwt));
         if !holds {
             cache.remove(*id, token);
@@ -224,12 +229,62 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
             AuthError::new(AuthErrorKind::ClaimsMismatch).with_detail(without_values(&error))
         })?;
         let jwt = Jwt::new(Proof { issuer, header: &token.header, verified, times, now }, &registered, claims);
+        self.check_revocation(&jwt, &registered, now, see)?;
         match self.0.rules.iter().find(|rule| !(rule.predicate)(&jwt)) {
             Some(rule) => {
                 see.saw(Check::Claims, || "a rule of one's own refused".to_owned());
                 Err(rule.refusal.into())
             }
             None => Ok(jwt),
+        }
+    }
+}
+
+impl<C: Send + Sync + 'static> Verifier<C> {
+    /// What the lists say, the worst of it.
+    fn revocation(&self, jwt: &Jwt<C>, now: UnixTime) -> RevocationVerdict {
+        let mut verdict = RevocationVerdict::Valid;
+        if self.0.revocations.is_empty() {
+            return verdict;
+        }
+        let token = jwt.revocable(now);
+        for list in &self.0.revocations {
+            match list.check(&token) {
+                RevocationVerdict::Valid => {}
+                RevocationVerdict::Revoked => return RevocationVerdict::Revoked,
+                unknown @ RevocationVerdict::Unknown { .. } => verdict = unknown,
+            }
+        }
+        verdict
+    }
+
+    fn check_revocation(
+        &self,
+        jwt: &Jwt<C>,
+        registered: &Registered<'_>,
+        now: UnixTime,
+        see: &mut impl Observe,
+    ) -> Result<(), AuthError> {
+        if self.0.revocations.is_empty() {
+            return Ok(());
+        }
+        see.saw(Check::Revocation, || {
+            let token = jwt.revocable(now);
+            let ids: Vec<_> = token.ids().collect();
+            format!("issuer {:?}, named {ids:?}, sub {:?}", token.issuer(), token.subject().unwrap_or("(none)"))
+        });
+        // A name of another type would be one that nobody can revoke.
+        let jti = jwt.trusted().claims.jti_is_id.then_some(&registered.jti);
+        if [&registered.sub].into_iter().chain(jti).chain(&registered.ids).any(|name| *name == Member::Wrong) {
+            let detail = "`sub`, or a claim that names the token for its revocation, is not a string";
+            return Err(AuthError::new(AuthErrorKind::MissingClaim).with_detail(detail));
+        }
+        match self.revocation(jwt, now) {
+            RevocationVerdict::Valid => Ok(()),
+            RevocationVerdict::Revoked => Err(AuthErrorKind::Revoked.into()),
+            RevocationVerdict::Unknown { retry_after } => {
+                Err(AuthError::new(AuthErrorKind::RevocationUnavailable).with_retry_after(retry_after))
+            }
         }
     }
 }
@@ -276,6 +331,16 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
         self
     }
 
+    /// Asks this whether a token has been [revoked](crate::revocation), for every request, remembered verdicts included.
+    /// Call it again for more lists: a token that one of them names is refused.
+    ///
+    /// A token in which `sub`, or a claim that names it for its revocation, is there and no string is refused as well:
+    /// nobody could revoke it.
+    pub fn revocation(mut self, list: impl Revocation) -> Self {
+        self.revocations.push(Box::new(list));
+        self
+    }
+
     /// A rule that every token must meet; one that does not is refused: 401.
     pub fn require(self, rule: impl Fn(&Jwt<C>) -> bool + Send + Sync + 'static) -> Self {
         self.rule(rule, AuthErrorKind::ClaimRefused)
@@ -307,20 +372,24 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
     ///
     /// # Errors
     /// When no issuer is trusted, when two have the same name, when `danger_any_issuer` is not alone, or when an
-    /// issuer has a setting that cannot work: the message names the fix.
+    /// issuer has a setting that cannot work, or one that a list of revocations needs is missing: the message names the fix.
     pub fn build(self) -> Result<Verifier<C>, ConfigError> {
+        let max_lifetime = self.revocations.iter().filter_map(|list| list.max_lifetime()).min();
+        let lists = Lists { are_there: !self.revocations.is_empty(), max_lifetime };
         let mut issuers = Vec::new();
         for issuer in self.issuers {
-            issuers.push(Arc::new(issuer.build()?));
+            issuers.push(Arc::new(issuer.build(lists)?));
         }
         let fixed = match (issuers.len(), &self.resolver) {
             (0, None) => return Err(ConfigError::new("no issuer is trusted: add one with `.trust(…)`")),
             (1, None) => Fixed::One(issuers.remove(0)),
             _ => Fixed::Several(Several::new(by_name(&issuers)?)),
         };
-        let issuers = Issuers { fixed, resolver: self.resolver };
+        let resolver = self.resolver.map(|resolver| resolver.for_lists(lists));
+        let issuers = Issuers { fixed, resolver };
         let cache = self.cache.map(|cache| (cache, VerifierId::next()));
-        Ok(Verifier(Arc::new(Shared { issuers, rules: self.rules, clock: self.clock, cache })))
+        let (revocations, rules) = (self.revocations, self.rules);
+        Ok(Verifier(Arc::new(Shared { issuers, revocations, rules, clock: self.clock, cache })))
     }
 }
 

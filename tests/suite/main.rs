@@ -31,6 +31,7 @@ mod remembered;
 mod remote;
 #[cfg(feature = "redis")]
 mod replay;
+mod revocation;
 mod sources;
 mod support;
 mod tenants;

@@ -191,8 +191,9 @@ fn one_pass_sees_what_two_passes_see() {
             audience: "client_id".into(),
             scopes: vec!["sub".into(), "email".into(), "scope".into()],
             required: vec!["email".into(), "exp".into()],
-            valued: Vec::new(),
+            ..ClaimNames::default()
         },
+        ClaimNames { ids: vec!["tenant".into(), "kind".into(), "email".into()], ..ClaimNames::default() },
     ];
     for names in &configurations {
         for payload in &payloads {
