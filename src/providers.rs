@@ -122,7 +122,8 @@ impl Provider {
         Ok(self.with_keys(keys.build()?))
     }
 
-    /// The issuer with keys of one's own: from a file, or fetched by one's own client.
+    /// The issuer with keys of one's own: from a file, or fetched by one's own client. For [`spiffe`] they come from
+    /// [`KeySet::spiffe_bundle`](crate::keys::KeySet::spiffe_bundle), which leaves keys for other uses out.
     pub fn with_keys(self, keys: impl KeySource) -> Issuer {
         let mut issuer = match self.known_by {
             KnownBy::Name => Issuer::new(self.name, keys),

@@ -23,7 +23,8 @@ pub(crate) fn check_secret(algorithm: Algorithm, secret: &[u8]) -> Result<(), Co
     if secret.len() < shortest {
         return Err(ConfigError::new(format!(
             "a secret for {algorithm} needs at least {shortest} bytes (RFC 7518 section 3.2), this one has {}: \
-             make one with `openssl rand -base64 {shortest}`, or see `Key::danger_weak_secret`",
+             make one with `openssl rand -base64 {shortest}`, which `KeySet::base64_secret` reads, or see \
+             `Key::danger_weak_secret`",
             secret.len()
         )));
     }

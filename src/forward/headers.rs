@@ -3,6 +3,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::Extensions;
 use http::header::{AUTHORIZATION, CONNECTION, COOKIE, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use tower_layer::Layer;
@@ -12,7 +13,7 @@ use crate::admission::Admission;
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
 use crate::events;
 use crate::extract::Carrier;
-use crate::verify::AnyJwt;
+use crate::verify::{AnyJwt, Jwt};
 
 /// The longest value, in bytes.
 const MAX_VALUE: usize = 4096;
@@ -31,7 +32,7 @@ struct Rule {
 }
 
 /// `Err` where the claims are of another type.
-type Read = dyn Fn(&AnyJwt) -> Result<Option<String>, &'static str> + Send + Sync;
+type Read = dyn Fn(&AnyJwt, &Extensions) -> Result<Option<String>, &'static str> + Send + Sync;
 
 impl ForwardClaims {
     /// A layer that sets no header yet.
@@ -74,17 +75,34 @@ impl ForwardClaims {
         })
     }
 
-    /// Anything made from the claims, in this header; `None` leaves it out. The layer in front must verify claims of this
+    /// Anything made from the token, in this header; `None` leaves it out. The layer in front must verify claims of this
     /// type, or the answer is 500.
+    ///
+    /// ```
+    /// use tower_jwt_auth::{Jwt, forward::ForwardClaims};
+    ///
+    /// #[derive(serde::Deserialize)]
+    /// struct Claims {
+    ///     tenant: String,
+    /// }
+    ///
+    /// let forward = ForwardClaims::new().claim("x-tenant", |jwt: &Jwt<Claims>| Some(jwt.claims().tenant.clone()))?;
+    /// # let _ = forward;
+    /// # Ok::<(), tower_jwt_auth::ConfigError>(())
+    /// ```
     ///
     /// # Errors
     /// Those of [`subject`](Self::subject).
     pub fn claim<C: Send + Sync + 'static>(
         self,
         header: &str,
-        value: impl Fn(&C) -> Option<String> + Send + Sync + 'static,
+        value: impl Fn(&Jwt<C>) -> Option<String> + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        self.rule(header, move |jwt| jwt.claims().downcast_ref().map(&value).ok_or_else(std::any::type_name::<C>))
+        self.rule(header, move |jwt, extensions| {
+            // The innermost layer's token, not one with the same claims type that a layer further out has left.
+            let own = extensions.get::<Jwt<C>>().filter(|own| own.is(jwt));
+            own.map(&value).ok_or_else(std::any::type_name::<C>)
+        })
     }
 
     /// Removes the token from the request: the `Authorization` header, and every header that is marked sensitive, as the
@@ -101,13 +119,13 @@ impl ForwardClaims {
         header: &str,
         read: impl Fn(&AnyJwt) -> Option<String> + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        self.rule(header, move |jwt| Ok(read(jwt)))
+        self.rule(header, move |jwt, _| Ok(read(jwt)))
     }
 
     fn rule(
         mut self,
         header: &str,
-        read: impl Fn(&AnyJwt) -> Result<Option<String>, &'static str> + Send + Sync + 'static,
+        read: impl Fn(&AnyJwt, &Extensions) -> Result<Option<String>, &'static str> + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
         let name =
             HeaderName::try_from(header).map_err(|_| ConfigError::new(format!("{header:?} is no header name")))?;
@@ -134,7 +152,7 @@ impl ForwardClaims {
         };
         if let Some(jwt) = &admission.jwt {
             for rule in &self.rules {
-                if let Some(value) = rule.value(jwt)? {
+                if let Some(value) = rule.value(jwt, &head.extensions)? {
                     head.headers.insert(&rule.name, value);
                 }
             }
@@ -166,8 +184,8 @@ impl ForwardClaims {
 }
 
 impl Rule {
-    fn value(&self, jwt: &AnyJwt) -> Result<Option<HeaderValue>, AuthError> {
-        let text = (self.read)(jwt).map_err(|wanted| {
+    fn value(&self, jwt: &AnyJwt, extensions: &Extensions) -> Result<Option<HeaderValue>, AuthError> {
+        let text = (self.read)(jwt, extensions).map_err(|wanted| {
             events::misplaced("ForwardClaims", wanted, Some(jwt.claims_type()));
             AuthError::from(AuthErrorKind::Misconfigured)
         })?;

@@ -22,7 +22,8 @@ pub struct Key {
 }
 
 impl Key {
-    /// An HMAC secret, as bytes. For a secret that is written in base64, see [`base64_secret`](Self::base64_secret).
+    /// An HMAC secret, as bytes: all of them, a line end from a file too. For a secret that is written in base64 and that
+    /// the signer decodes, see [`base64_secret`](Self::base64_secret).
     ///
     /// # Errors
     /// When it is shorter than the hash (32, 48 or 64 bytes: RFC 7518 §3.2), when it is a PEM, a JWK or another

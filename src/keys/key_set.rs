@@ -140,7 +140,8 @@ impl KeySet {
         Self::new([Key::jwk(json)?])
     }
 
-    /// A JWK set, as JSON text (RFC 7517 §5). Keys for another use, of an unknown type or with an unknown `alg` are
+    /// A JWK set, as JSON text (RFC 7517 §5); that of a SPIFFE trust domain is read by
+    /// [`spiffe_bundle`](Self::spiffe_bundle). Keys for another use, of an unknown type or with an unknown `alg` are
     /// passed over, see [`skipped`](Self::skipped); a broken or weak one is an error.
     ///
     /// # Errors

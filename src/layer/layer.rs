@@ -139,7 +139,8 @@ impl<C, R> JwtAuth<C, R> {
     }
 
     /// The metadata of this service as a protected resource (RFC 9728), from the layer's own settings: its issuers as
-    /// authorization servers, and what it asks of bound tokens. Serve it with the layer that it is, and name it in
+    /// authorization servers, and what it asks of bound tokens, as they are now: call it after [`dpop`](Self::dpop) and
+    /// [`mtls`](Self::mtls). Serve it with the layer that it is, and name it in
     /// challenges with [`resource_metadata`](Self::resource_metadata).
     ///
     /// # Errors

@@ -2,7 +2,9 @@
 //!
 //! - [`JwtAuth::metadata`](crate::JwtAuth::metadata) makes it from the layer's own settings, so that the two agree.
 //! - [`ProtectedResource`] is a layer: it answers GET and HEAD at the well-known path, and passes everything else on. It
-//!   belongs outside of `JwtAuth`, for a client that asks has no token yet.
+//!   belongs outside of `JwtAuth`, for a client that asks has no token yet. In axum, add it with `.layer(…)` to the
+//!   outermost router, after every `merge`, `nest` and `fallback`: `.route_layer`, and a layer on a router that is merged
+//!   into another, see only what matches their own routes.
 //! - With [`JwtAuth::resource_metadata`](crate::JwtAuth::resource_metadata) every challenge, a guard's too, names the
 //!   document (§5.1): that is how clients of the Model Context Protocol find the way to a token.
 //! - The document is public: any site may read it (`Access-Control-Allow-Origin: *`), and caches keep it for an hour.

@@ -8,7 +8,7 @@ use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_jwt_auth::extract::{BearerHeader, Cookie, Header, Query};
 use tower_jwt_auth::forward::ForwardClaims;
 use tower_jwt_auth::testing::Authority;
-use tower_jwt_auth::{Algorithm, JwtAuth};
+use tower_jwt_auth::{Algorithm, Jwt, JwtAuth};
 
 use crate::redaction::Log;
 use crate::support::Claims;
@@ -147,13 +147,15 @@ async fn a_token_is_stripped_from_where_it_came_or_the_request_is_refused() {
 
 #[tokio::test]
 async fn claims_of_ones_own_are_sent_where_the_layer_in_front_verifies_them() {
-    let own =
-        || forward().claim("x-greeting", |claims: &Claims| Some(format!("hello {}", claims.sub))).expect("a name");
+    let own = || {
+        forward().claim("x-greeting", |jwt: &Jwt<Claims>| Some(format!("hello {}", jwt.claims().sub))).expect("a name")
+    };
     let (_, headers) = pass(auth(), own(), bearer(&token(&json!({"sub": "alice"})), &[("x-greeting", "no")])).await;
     assert_eq!(headers["x-greeting"], "hello alice");
 
     let log = Log::start();
-    let other = forward().claim("x-greeting", |claims: &serde_json::Value| Some(claims.to_string())).expect("a name");
+    let other =
+        forward().claim("x-greeting", |jwt: &Jwt<serde_json::Value>| Some(jwt.claims().to_string())).expect("a name");
     let (status, _) = pass(auth(), other, bearer(&token(&json!({"sub": "alice"})), &[])).await;
     assert_eq!(status, StatusCode::INTERNAL_SERVER_ERROR);
     assert!(log.text().contains("ForwardClaims") && log.text().contains("support::Claims"), "{}", log.text());
