@@ -2,6 +2,7 @@
 
 mod answers;
 mod axum;
+mod browser;
 mod dpop;
 mod examples;
 #[cfg(feature = "remote")]
@@ -32,6 +33,7 @@ mod remote;
 #[cfg(feature = "redis")]
 mod replay;
 mod revocation;
+mod session;
 mod sources;
 mod support;
 mod tenants;

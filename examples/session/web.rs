@@ -1,0 +1,203 @@
+//! For browsers: pages and forms, tokens in cookies that no script can read, and a refresh that nobody notices.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Form, Request, State};
+use axum::http::header::{CACHE_CONTROL, COOKIE, SET_COOKIE, USER_AGENT};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::{get, post};
+use serde::Deserialize;
+use tower_jwt_auth::clock::{Clock, UnixTime};
+use tower_jwt_auth::extract::Cookie;
+use tower_jwt_auth::issue::refresh::RefreshStore;
+use tower_jwt_auth::rejection::Rejection;
+use tower_jwt_auth::{AuthErrorKind, Jwt, JwtAuth};
+
+use crate::app::{App, Claims, Grant, NoGrant};
+use crate::pages::{self, Row};
+
+/// With this prefix a browser takes a cookie only over TLS or from loopback, and for this host alone.
+const ACCESS: &str = "__Host-access";
+const REFRESH: &str = "__Host-refresh";
+
+pub(crate) fn routes<S: RefreshStore>(app: &Arc<App<S>>) -> Router<Arc<App<S>>> {
+    let auth = JwtAuth::with(app.verifier.clone()).extractor(Cookie::new(ACCESS)).on_reject(refused);
+    Router::new()
+        .route("/", get(home))
+        .route("/profile", get(profile))
+        .route("/sessions", get(sessions::<S>))
+        .route("/logout", post(logout::<S>))
+        .route("/logout-everywhere", post(logout_everywhere::<S>))
+        .layer(auth)
+        .layer(from_fn_with_state(Arc::clone(app), refresh_silently::<S>))
+        .route("/login", post(login::<S>))
+        .route("/style.css", get(pages::style))
+}
+
+/// What somebody without a good token sees.
+fn refused(refused: &Rejection<'_>) -> Response {
+    match refused.error().kind() {
+        AuthErrorKind::MissingToken => pages::login(StatusCode::UNAUTHORIZED, None),
+        AuthErrorKind::CrossSite => pages::problem(StatusCode::FORBIDDEN, "This came from another site."),
+        kind if kind.is_our_fault() => not_now(),
+        _ => pages::login(StatusCode::UNAUTHORIZED, Some("Your session is over. Please sign in again.")),
+    }
+}
+
+/// Where the access token of a browser is over, changes the refresh token for new ones before the request goes on.
+async fn refresh_silently<S: RefreshStore>(
+    State(app): State<Arc<App<S>>>,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    let Some(refresh) = cookie(request.headers(), REFRESH) else { return next.run(request).await };
+    if let Some(access) = cookie(request.headers(), ACCESS) {
+        match app.verifier.verify(access).await {
+            Ok(_) => return next.run(request).await,
+            Err(error) if error.kind().is_our_fault() => return not_now(),
+            Err(_) => {}
+        }
+    }
+    match app.refresh(&app.web, refresh).await {
+        Ok(grant) => {
+            // The layer behind sees the new token, as if the browser had sent it.
+            let fresh = HeaderValue::try_from(format!("{ACCESS}={}", grant.access.as_str()));
+            request.headers_mut().insert(COOKIE, fresh.expect("a token is ASCII without separators"));
+            let mut response = next.run(request).await;
+            // A handler that has signed the user out has said so in cookies of its own.
+            if !response.headers().contains_key(SET_COOKIE) {
+                keep(&mut response, &app, &grant);
+            }
+            response
+        }
+        Err(NoGrant::Refused) => {
+            request.headers_mut().remove(COOKIE);
+            let mut response = next.run(request).await;
+            forget(&mut response);
+            response
+        }
+        Err(NoGrant::NotNow) => not_now(),
+    }
+}
+
+async fn home(jwt: Jwt<Claims>) -> Response {
+    pages::home(&jwt.claims().sub)
+}
+
+async fn profile(jwt: Jwt<Claims>) -> Response {
+    let at = |time: Option<UnixTime>| time.map_or(String::new(), |time| ago(time).to_string());
+    pages::profile(&[
+        ("User", jwt.claims().sub.clone()),
+        ("Session", jwt.claims().sid.clone()),
+        ("Token issued", at(jwt.issued_at())),
+        ("Token expires", at(jwt.expires_at())),
+        ("Token number", jwt.jwt_id().unwrap_or_default().to_owned()),
+    ])
+}
+
+async fn sessions<S: RefreshStore>(State(app): State<Arc<App<S>>>, jwt: Jwt<Claims>) -> Response {
+    let Ok(sessions) = app.sessions(&jwt.claims().sub).await else { return not_now() };
+    let row = |session: tower_jwt_auth::issue::refresh::Session<crate::app::Login>| Row {
+        client: session.data().client.clone(),
+        since: ago(session.created()).to_string(),
+        last_used: ago(session.last_used()).to_string(),
+        is_this_one: session.family().to_string() == jwt.claims().sid,
+    };
+    pages::sessions(&sessions.into_iter().map(row).collect::<Vec<_>>())
+}
+
+#[derive(Deserialize)]
+struct LoginForm {
+    email: String,
+    password: String,
+}
+
+async fn login<S: RefreshStore>(
+    State(app): State<Arc<App<S>>>,
+    headers: HeaderMap,
+    Form(given): Form<LoginForm>,
+) -> Response {
+    // A site that signs its visitors in here, as somebody else, could watch what they do.
+    let from = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
+    if from.is_some_and(|from| from != b"same-origin" && from != b"none") {
+        return pages::problem(StatusCode::FORBIDDEN, "This came from another site.");
+    }
+    let client = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("an unknown browser");
+    match app.sign_in(&given.email, &given.password, client).await {
+        Ok(grant) => {
+            let mut response = Redirect::to("/").into_response();
+            keep(&mut response, &app, &grant);
+            response
+        }
+        Err(NoGrant::Refused) => {
+            pages::login(StatusCode::UNAUTHORIZED, Some("Email and password do not match. Please try again."))
+        }
+        Err(NoGrant::NotNow) => not_now(),
+    }
+}
+
+async fn logout<S: RefreshStore>(State(app): State<Arc<App<S>>>, jwt: Jwt<Claims>) -> Response {
+    signed_out(app.sign_out(&jwt).await)
+}
+
+async fn logout_everywhere<S: RefreshStore>(State(app): State<Arc<App<S>>>, jwt: Jwt<Claims>) -> Response {
+    signed_out(app.sign_out_everywhere(&jwt).await)
+}
+
+/// The cookies stay until the session is over for sure: the button can be pressed again.
+fn signed_out(done: Result<(), NoGrant>) -> Response {
+    if done.is_err() {
+        return not_now();
+    }
+    let mut response = Redirect::to("/").into_response();
+    forget(&mut response);
+    response
+}
+
+fn not_now() -> Response {
+    pages::problem(StatusCode::SERVICE_UNAVAILABLE, "We cannot look after sessions at the moment. Please try again.")
+}
+
+/// The cookies of a session. The refresh token lives as long as the browser's own session.
+fn keep<S>(response: &mut Response, app: &App<S>, grant: &Grant) {
+    let ttl = app.access_ttl.as_secs();
+    set(response, &format!("{ACCESS}={}; Max-Age={ttl}; {ATTRIBUTES}", grant.access.as_str()));
+    set(response, &format!("{REFRESH}={}; {ATTRIBUTES}", grant.refresh));
+}
+
+fn forget(response: &mut Response) {
+    for name in [ACCESS, REFRESH] {
+        set(response, &format!("{name}=; Max-Age=0; {ATTRIBUTES}"));
+    }
+}
+
+const ATTRIBUTES: &str = "Path=/; HttpOnly; Secure; SameSite=Lax";
+
+fn set(response: &mut Response, cookie: &str) {
+    let mut value = HeaderValue::try_from(cookie).expect("tokens are ASCII without separators");
+    value.set_sensitive(true);
+    response.headers_mut().append(SET_COOKIE, value);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
+    pairs.find(|(own, _)| *own == name).map(|(_, value)| value)
+}
+
+/// A time in words.
+fn ago(time: UnixTime) -> impl fmt::Display {
+    let seconds = Clock::system().now().as_secs() - time.as_secs();
+    let (amount, unit) = match seconds.abs() {
+        amount @ 0..=119 => (amount, "seconds"),
+        amount @ 120..=7199 => (amount / 60, "minutes"),
+        amount @ 7200..=172_799 => (amount / 3600, "hours"),
+        amount => (amount / 86_400, "days"),
+    };
+    if seconds < 0 { format!("in {amount} {unit}") } else { format!("{amount} {unit} ago") }
+}
