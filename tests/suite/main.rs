@@ -22,8 +22,12 @@ mod remote;
 #[cfg(feature = "redis")]
 mod replay;
 mod revocation;
+#[cfg(feature = "redis")]
+mod revocation_redis;
 mod sources;
 mod support;
+#[cfg(feature = "redis")]
+mod tcp_proxy;
 mod tenants;
 mod vectors;
 mod verification;
