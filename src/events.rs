@@ -50,6 +50,20 @@ pub(crate) fn refresh_token_reused(family: &impl std::fmt::Display) {
     tracing::warn!(%family, "a spent refresh token was used: its session has ended");
 }
 
+/// A server may lose what it holds. Once for each handle.
+#[cfg(feature = "redis")]
+pub(crate) fn store_may_forget(what: &str, reason: &str) {
+    #[cfg(feature = "tracing")]
+    tracing::warn!(what, reason, "a store may lose what it holds");
+}
+
+/// Shared state has been read in full.
+#[cfg(feature = "redis")]
+pub(crate) fn store_read(what: &str, entries: usize) {
+    #[cfg(feature = "tracing")]
+    tracing::debug!(what, entries, "shared state read in full");
+}
+
 /// A token cannot be taken out of a request on its way to the next hop.
 pub(crate) fn not_stripped() {
     #[cfg(feature = "tracing")]

@@ -72,7 +72,7 @@
 //! | `axum` | | [`Jwt<C>`](Jwt) and `Scoped` as extractors. Brings `tracing`, to say in the log when the layer is missing. |
 //! | `tracing` | | Events: refusals at `debug`, our own faults at `warn` and `error`. |
 //! | `issue` | | The issuing side: [`issue`]. |
-//! | `redis` | | State that instances share, on a Redis or Valkey server: [`binding::RedisReplayStore`]. Brings [redis](https://docs.rs/redis) and tokio. |
+//! | `redis` | | State that instances share, on a Redis or Valkey server: [`binding::RedisReplayStore`], [`revocation::RedisRevocations`]. Brings [redis](https://docs.rs/redis) and tokio. |
 //! | `testing` | | A token authority for tests. |
 //! | `full` | | All of the above but `rust-crypto`. |
 

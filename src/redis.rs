@@ -11,8 +11,11 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, RedisError, ScriptInvocation};
+use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ErrorKind, FromRedisValue, IntoConnectionInfo, ProtocolVersion, RedisError,
+    ScriptInvocation,
+};
 
 use crate::error::ConfigError;
 
@@ -89,10 +92,15 @@ impl Redis {
 
     async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisError> {
         let mut connection = self.connection()?;
-        let answer = script.invoke_async(&mut connection);
-        tokio::time::timeout(self.timeout * 2, answer)
-            .await
-            .unwrap_or_else(|_| Err(RedisError::from((ErrorKind::Io, "the server is too slow"))))
+        within(self.timeout * 2, script.invoke_async(&mut connection)).await
+    }
+
+    /// A connection of one's own, for commands that wait. It is made now, and not made anew when it is lost.
+    pub(crate) async fn link(&self) -> Result<Link, RedisFailure> {
+        // Every command has a limit of its own.
+        let config = AsyncConnectionConfig::new().set_connection_timeout(Some(self.timeout)).set_response_timeout(None);
+        let connection = self.client.get_multiplexed_async_connection_with_config(&config).await?;
+        Ok(Link { connection, timeout: self.timeout })
     }
 
     fn connection(&self) -> Result<ConnectionManager, RedisError> {
@@ -112,11 +120,44 @@ impl Redis {
     }
 }
 
+/// One connection, until it is lost.
+pub(crate) struct Link {
+    connection: MultiplexedConnection,
+    timeout: Duration,
+}
+
+impl Link {
+    /// What a command answers.
+    pub(crate) async fn query<T: FromRedisValue>(&mut self, command: &Cmd) -> Result<T, RedisFailure> {
+        self.query_waiting(command, Duration::ZERO).await
+    }
+
+    /// What a command answers that waits for so long itself.
+    pub(crate) async fn query_waiting<T: FromRedisValue>(
+        &mut self,
+        command: &Cmd,
+        wait: Duration,
+    ) -> Result<T, RedisFailure> {
+        let limit = self.timeout + wait;
+        within(limit, command.query_async(&mut self.connection)).await.map_err(RedisFailure::from)
+    }
+
+    /// Runs a script.
+    pub(crate) async fn script<T: FromRedisValue>(&mut self, script: &ScriptInvocation<'_>) -> Result<T, RedisFailure> {
+        let limit = self.timeout * 2;
+        within(limit, script.invoke_async(&mut self.connection)).await.map_err(RedisFailure::from)
+    }
+}
+
+async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
+    let too_slow = |_| Err(RedisError::from((ErrorKind::Io, "the server is too slow")));
+    tokio::time::timeout(limit, answer).await.unwrap_or_else(too_slow)
+}
+
 /// Whether a command may be sent again when its outcome is unknown.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Repeat {
     /// Twice is as good as once.
-    #[allow(dead_code, reason = "the stores to come use it")]
     Safe,
     /// Only where the first one cannot have arrived.
     Never,
@@ -132,6 +173,12 @@ impl Repeat {
 /// Why the server gave no answer: for the operator. Holds neither the URL nor anything that was sent.
 #[derive(Clone, Debug)]
 pub(crate) struct RedisFailure(String);
+
+impl RedisFailure {
+    pub(crate) fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+}
 
 impl From<RedisError> for RedisFailure {
     fn from(error: RedisError) -> Self {

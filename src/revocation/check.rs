@@ -17,7 +17,7 @@ pub(crate) const MAX_IDS: usize = 4;
 /// [`TokenFacts`] to [`RevocationVerdict`] is a list as well.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say whether a token is revoked",
-    note = "use `RevocationList`, or implement `Revocation` (one method); a closure wants its \
+    note = "use `RevocationList` or `RedisRevocations`, or implement `Revocation` (one method); a closure wants its \
             argument's type: `|token: &TokenFacts<'_>| …`"
 )]
 pub trait Revocation: Send + Sync + 'static {

@@ -19,7 +19,7 @@ impl IssuerKey {
 }
 
 /// What an entry is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     /// One token, or one session.
     Id,
@@ -28,6 +28,9 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    #[cfg(feature = "redis")]
+    pub(super) const ALL: [Self; 2] = [Self::Id, Self::Subject];
+
     pub(super) const fn letter(self) -> u8 {
         match self {
             Self::Id => b'i',

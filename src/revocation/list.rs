@@ -20,7 +20,8 @@ pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
 ///   error to the one who revokes; no entry leaves before its time.
 /// - An id stays until 5 minutes after the token's `exp`, which is as long as a leeway can be; a subject until the last
 ///   of its tokens that are refused has ended, which needs [`max_lifetime`](RevocationListBuilder::max_lifetime).
-/// - It starts empty, and ends with the process.
+/// - It starts empty, and ends with the process: several instances, and restarts, need
+///   `RedisRevocations` (feature `redis`), or a list of one's own.
 ///
 /// ```
 /// use std::time::Duration;
@@ -171,6 +172,28 @@ impl RevocationList {
             return Some(RevocationVerdict::Revoked);
         }
         Some(RevocationVerdict::Valid)
+    }
+}
+
+#[cfg(feature = "redis")]
+impl RevocationList {
+    pub(super) fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    pub(super) fn most(&self) -> usize {
+        self.0.table.most()
+    }
+
+    /// The longest lifetime in seconds; 0 where there is none.
+    pub(super) fn seconds_to_live(&self) -> Seconds {
+        self.0.table.lives().unwrap_or(0)
+    }
+
+    /// What is held, in parts of some thousand entries.
+    pub(super) fn entries(&self) -> impl Iterator<Item = Vec<Entry>> {
+        let entry = |(kind, key, time)| Entry { kind, key, time };
+        self.0.table.entries().map(move |part| part.into_iter().map(entry).collect())
     }
 }
 

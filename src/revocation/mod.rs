@@ -6,7 +6,8 @@
 //! - The check is on every request, of a remembered verdict too, after signature and claims and before rules of one's
 //!   own. It is local: no request waits for a network.
 //! - A revoked token is answered 401 `invalid_token`; where nobody can say, 503.
-//! - [`RevocationList`] is in memory, of one instance; [`Revocation`] is one method, for a list of one's own.
+//! - [`RevocationList`] is in memory, of one instance; `RedisRevocations` (feature `redis`) is for several.
+//!   [`Revocation`] is one method, for a list of one's own.
 //! - No entry leaves before the last token that it is about: a full list is an error to the one who revokes.
 //!
 //! A token that lacks the claims that name it cannot be revoked by them: see
@@ -41,6 +42,8 @@ mod check;
 mod error;
 mod key;
 mod list;
+#[cfg(feature = "redis")]
+mod redis;
 mod table;
 
 pub(crate) use check::MAX_IDS;
@@ -48,3 +51,5 @@ pub use check::{Revocation, RevocationVerdict, TokenFacts};
 pub use error::{RevokeError, RevokeErrorKind};
 pub(crate) use key::IssuerKey;
 pub use list::{RevocationList, RevocationListBuilder};
+#[cfg(feature = "redis")]
+pub use redis::{RedisRevocations, RedisRevocationsBuilder, RevocationStatus};

@@ -190,6 +190,16 @@ impl Table {
             Kind::Subject => &self.subjects,
         }
     }
+
+    /// The entries, one shard after the other: no lock is held in between.
+    #[cfg(feature = "redis")]
+    pub(super) fn entries(&self) -> impl Iterator<Item = Vec<(Kind, EntryKey, Seconds)>> {
+        self.shards.iter().map(|shard| {
+            let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
+            let of = |kind| shard.map(kind).iter().map(move |(key, time)| (kind, *key, *time));
+            of(Kind::Id).chain(of(Kind::Subject)).collect()
+        })
+    }
 }
 
 #[cfg(test)]

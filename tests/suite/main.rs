@@ -33,9 +33,13 @@ mod remote;
 #[cfg(feature = "redis")]
 mod replay;
 mod revocation;
+#[cfg(feature = "redis")]
+mod revocation_redis;
 mod session;
 mod sources;
 mod support;
+#[cfg(feature = "redis")]
+mod tcp_proxy;
 mod tenants;
 mod vectors;
 mod verification;

@@ -1,0 +1,246 @@
+//! The task: reads everything, then follows the changes.
+//!
+//! It ends when the last handle is dropped. A runtime that goes away takes it along; the next use starts another.
+
+use std::convert::Infallible;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use redis::cmd;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep};
+
+use super::script::{CHUNK, Place, Reply, entry};
+use super::shared::Shared;
+use crate::events;
+use crate::redis::{Link, RedisFailure};
+use crate::revocation::key::{EntryKey, Kind};
+use crate::revocation::list::Entry;
+use crate::revocation::table::Seconds;
+
+const WHAT: &str = "the record of revoked tokens";
+
+/// How long the server waits for a change before it says that there is none. Then it is asked whether that is so, and told
+/// what it may not have.
+const POLL: Duration = Duration::from_secs(1);
+
+/// The wait before the server is tried again, doubled from the first to the last.
+const BACKOFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5)];
+
+/// How long to wait before more is sent to a server that is full.
+const FULL_FOR: Duration = Duration::from_secs(30);
+
+/// Until `closed` says that the last handle is gone.
+pub(super) async fn run(shared: Arc<Shared>, mut closed: watch::Receiver<()>) {
+    struct Followed(Arc<Shared>);
+    impl Drop for Followed {
+        fn drop(&mut self) {
+            self.0.is_followed.store(false, Ordering::Release);
+            self.0.wake();
+        }
+    }
+    shared.is_followed.store(true, Ordering::Release);
+    let followed = Followed(shared);
+    tokio::select! {
+        () = follow(&followed.0) => {}
+        // Never a value: the sender is only ever dropped.
+        _ = closed.changed() => {}
+    }
+}
+
+async fn follow(shared: &Shared) {
+    let (mut place, mut wait) = (None, BACKOFF[0]);
+    loop {
+        let start = Instant::now();
+        let Err(failure) = session(shared, &mut place).await;
+        events::store_failed(WHAT, &failure);
+        shared.notes().last_error = Some(failure.to_string());
+        // A connection that stood for a while was a good one.
+        wait = if start.elapsed() > BACKOFF[1] { BACKOFF[0] } else { wait };
+        sleep(wait.mul_f64(0.5 + 0.5 * random())).await;
+        wait = (wait * 2).min(BACKOFF[1]);
+    }
+}
+
+/// Evenly spread in 0 … 1, from the seed that the standard library draws for its maps.
+#[expect(clippy::cast_precision_loss, reason = "jitter")]
+fn random() -> f64 {
+    RandomState::new().hash_one(0_u8) as f64 / u64::MAX as f64
+}
+
+/// One connection, until it is lost.
+async fn session(shared: &Shared, place: &mut Option<Place>) -> Result<Infallible, RedisFailure> {
+    let link = &mut shared.redis.link().await?;
+    look_at_durability(shared, link).await;
+    loop {
+        let next = match place.take() {
+            Some(known) => {
+                publish_pending(shared, link).await.inspect_err(|_| *place = Some(known.clone()))?;
+                follow_on(shared, link, &known).await.inspect_err(|_| *place = Some(known))?
+            }
+            None => None,
+        };
+        *place = match next {
+            Some(next) => Some(next),
+            None => Some(read_all(shared, link).await?),
+        };
+        shared.confirm();
+    }
+}
+
+/// Everything: what this instance holds to the server, in case that has lost it, then what the server holds.
+async fn read_all(shared: &Shared, link: &mut Link) -> Result<Place, RedisFailure> {
+    publish_all(shared, link).await?;
+    let (epoch, last, _): Reply = link.script(&shared.scripts.publish(&[], &shared.list)).await?;
+    let mut read = 0;
+    for kind in Kind::ALL {
+        let mut cursor = String::from("0");
+        loop {
+            // What is there all the time is in one of the parts; what comes meanwhile is in the stream.
+            let mut part = cmd("ZSCAN");
+            part.arg(shared.scripts.key(kind)).arg(&cursor).arg("COUNT").arg(2000);
+            let (next, members): (String, Vec<(Vec<u8>, f64)>) = link.query(&part).await?;
+            read += members.len();
+            for (key, time) in members {
+                let key = key.try_into().map_err(|_| foreign())?;
+                // A score is a whole number of seconds; casting saturates.
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+                shared.take(Entry { kind, key: EntryKey(key), time: time as Seconds })?;
+            }
+            if next == "0" {
+                break;
+            }
+            cursor = next;
+        }
+    }
+    match head(shared, link).await? {
+        Some(now) if now.epoch == epoch => {}
+        _ => return Err(RedisFailure::new("the server was emptied while it was read")),
+    }
+    events::store_read(WHAT, read);
+    shared.notes().full_reads += 1;
+    Ok(Place { epoch, last })
+}
+
+/// Where the server's changes are; `None` where it has nothing.
+async fn head(shared: &Shared, link: &mut Link) -> Result<Option<Place>, RedisFailure> {
+    let mut ask = cmd("HMGET");
+    ask.arg(&shared.scripts.meta).arg("epoch").arg("last");
+    let (epoch, last): (Option<String>, Option<String>) = link.query(&ask).await?;
+    Ok(epoch.map(|epoch| Place { epoch, last: last.unwrap_or_else(|| "0-0".to_owned()) }))
+}
+
+/// The fields of a record: `after`, then entries.
+type Record = (String, Vec<(Vec<u8>, Vec<u8>)>);
+
+/// Waits for changes, and takes them: the place behind them. `None` where there is a gap.
+async fn follow_on(shared: &Shared, link: &mut Link, known: &Place) -> Result<Option<Place>, RedisFailure> {
+    let mut records = changes(shared, link, known, Some(POLL)).await?;
+    if records.is_empty() {
+        if head(shared, link).await?.as_ref() == Some(known) {
+            return Ok(Some(known.clone()));
+        }
+        // A change that came in between, or a server that has another past.
+        records = changes(shared, link, known, None).await?;
+        if records.is_empty() {
+            return Ok(None);
+        }
+    }
+    let mut place = known.clone();
+    for (id, fields) in records {
+        let mut fields = fields.into_iter();
+        let after = fields.next().filter(|(name, _)| name == b"after");
+        if after.is_none_or(|(_, after)| after != place.next_after().into_bytes()) {
+            return Ok(None);
+        }
+        for (name, time) in fields {
+            shared.take(entry(&name, &time).ok_or_else(foreign)?)?;
+        }
+        place.last = id;
+    }
+    Ok(Some(place))
+}
+
+/// The records behind this place, 50 at most, each of up to 500 entries; after waiting for the first, if asked to.
+async fn changes(
+    shared: &Shared,
+    link: &mut Link,
+    known: &Place,
+    wait: Option<Duration>,
+) -> Result<Vec<Record>, RedisFailure> {
+    let mut read = cmd("XREAD");
+    read.arg("COUNT").arg(50);
+    if let Some(wait) = wait {
+        read.arg("BLOCK").arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
+    }
+    read.arg("STREAMS").arg(&shared.scripts.stream).arg(&known.last);
+    let streams: Vec<(String, Vec<Record>)> = link.query_waiting(&read, wait.unwrap_or_default()).await?;
+    Ok(streams.into_iter().flat_map(|(_, records)| records).collect())
+}
+
+fn foreign() -> RedisFailure {
+    RedisFailure::new("there is something else under the names of the keys: choose a prefix of one's own")
+}
+
+/// What failed to be published.
+async fn publish_pending(shared: &Shared, link: &mut Link) -> Result<(), RedisFailure> {
+    let taken = {
+        let mut pending = shared.pending();
+        if pending.not_before.is_some_and(|time| Instant::now() < time) {
+            return Ok(());
+        }
+        std::mem::take(&mut *pending)
+    };
+    let entries = taken.entries();
+    let sent = if taken.all { publish_all(shared, link).await } else { publish(shared, link, &entries).await };
+    sent.inspect_err(|_| {
+        let mut pending = shared.pending();
+        pending.all |= taken.all;
+        pending.add(entries);
+    })
+}
+
+/// Everything that this instance holds.
+async fn publish_all(shared: &Shared, link: &mut Link) -> Result<(), RedisFailure> {
+    for part in shared.list.entries() {
+        publish(shared, link, &part).await?;
+    }
+    Ok(())
+}
+
+async fn publish(shared: &Shared, link: &mut Link, entries: &[Entry]) -> Result<(), RedisFailure> {
+    for chunk in entries.chunks(CHUNK) {
+        let (_, _, refused): Reply = link.script(&shared.scripts.publish(chunk, &shared.list)).await?;
+        if !refused.is_empty() {
+            let mut pending = shared.pending();
+            pending.add(refused.into_iter().filter_map(|at| chunk.get(at).copied()));
+            pending.not_before = Some(Instant::now() + FULL_FOR);
+        }
+    }
+    Ok(())
+}
+
+/// Whether the server keeps what it is given. It may not say, and then nothing is known.
+async fn look_at_durability(shared: &Shared, link: &mut Link) {
+    let mut info = String::new();
+    for section in ["memory", "persistence"] {
+        info.push_str(&link.query::<String>(cmd("INFO").arg(section)).await.unwrap_or_default());
+    }
+    let value = |name: &str| info.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    let configured: Vec<(String, String)> =
+        link.query(cmd("CONFIG").arg("GET").arg("appendfsync")).await.unwrap_or_default();
+    let mut notes = shared.notes();
+    notes.never_evicts = value("maxmemory_policy").map(|policy| policy == "noeviction");
+    notes.append_only = value("aof_enabled").map(|enabled| enabled == "1");
+    notes.append_fsync = configured.into_iter().next().map(|(_, value)| value);
+    let missing = match (notes.never_evicts, notes.append_only) {
+        (Some(false), _) => "it may evict: set `maxmemory-policy noeviction`",
+        (_, Some(false)) => "it has no append-only file: set `appendonly yes`",
+        _ => return,
+    };
+    if !std::mem::replace(&mut notes.has_warned, true) {
+        events::store_may_forget(WHAT, missing);
+    }
+}
