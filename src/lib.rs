@@ -85,6 +85,7 @@ pub mod binding;
 mod claims;
 pub mod clock;
 mod crypto;
+mod document;
 mod early;
 mod error;
 mod events;
