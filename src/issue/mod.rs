@@ -41,13 +41,17 @@
 
 mod error;
 mod key;
+mod metadata;
 mod ring;
 mod token;
 
 pub use error::{IssueError, IssueErrorKind};
 pub use key::SigningKey;
+pub use metadata::{IssuerMetadata, IssuerMetadataService};
+#[cfg(feature = "redis")]
+pub use ring::RedisKeyStore;
 pub use ring::{
-    KeyPhase, KeyRing, KeyRingBuilder, KeyRingDocument, KeyRingError, KeyRingStatus, KeyStore, KeyStoreFuture,
-    MemoryKeyStore, RingKey,
+    FileKeyStore, KeyPhase, KeyRing, KeyRingBuilder, KeyRingDocument, KeyRingError, KeyRingStatus, KeyStore,
+    KeyStoreFuture, MemoryKeyStore, RingKey,
 };
 pub use token::{IssuedToken, IssuingKeys, TokenIssuer, TokenIssuerBuilder, TokenRequest};

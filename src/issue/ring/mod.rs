@@ -23,11 +23,17 @@
 //! its first token: `RemoteJwks` then waits for a fetch.
 
 mod error;
+mod file;
 mod handle;
+#[cfg(feature = "redis")]
+mod redis;
 mod state;
 mod store;
 
 pub use error::KeyRingError;
+pub use file::FileKeyStore;
 pub use handle::{KeyRing, KeyRingBuilder, KeyRingStatus, RingKey};
+#[cfg(feature = "redis")]
+pub use redis::RedisKeyStore;
 pub use state::KeyPhase;
 pub use store::{KeyRingDocument, KeyStore, KeyStoreFuture, MemoryKeyStore};

@@ -8,6 +8,9 @@ use zeroize::Zeroizing;
 
 use super::error::KeyRingError;
 
+/// The longest document that is read, in bytes: 64 keys take less.
+pub(super) const MAX_DOCUMENT: usize = 512 * 1024;
+
 /// Where a [`KeyRing`](super::KeyRing) is kept: one document, replaced as a whole, and only by who has seen what was
 /// there.
 ///
