@@ -23,6 +23,8 @@ mod remembered;
 mod remote;
 #[cfg(feature = "redis")]
 mod replay;
+#[cfg(feature = "issue")]
+mod ring;
 mod sources;
 mod support;
 mod tenants;
