@@ -25,6 +25,8 @@ mod remote;
 mod replay;
 #[cfg(feature = "issue")]
 mod ring;
+#[cfg(all(feature = "issue", feature = "remote"))]
+mod rotation;
 mod sources;
 mod support;
 mod tenants;

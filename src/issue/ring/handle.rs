@@ -135,6 +135,7 @@ impl KeyRing {
             max_age: minutes(5),
             ahead: None,
             longest: minutes(60),
+            leeway: minutes(5),
             stale_for: minutes(60),
             poll_every: None,
             clock: Clock::system(),
@@ -307,6 +308,7 @@ pub struct KeyRingBuilder {
     max_age: Duration,
     ahead: Option<Duration>,
     longest: Duration,
+    leeway: Duration,
     stale_for: Duration,
     poll_every: Option<Duration>,
     clock: Clock,
@@ -350,6 +352,13 @@ impl KeyRingBuilder {
     /// long after they have stopped to sign.
     pub fn longest_lifetime(mut self, time: Duration) -> Self {
         self.longest = time;
+        self
+    }
+
+    /// How long after their end tokens may still be taken, for clocks that differ: 5 minutes unless set, which is the
+    /// most that a verifier of this crate may be told. Keys stay published for that long on top.
+    pub fn leeway(mut self, time: Duration) -> Self {
+        self.leeway = time;
         self
     }
 
@@ -435,6 +444,7 @@ impl KeyRingBuilder {
             ahead,
             stale_for: self.stale_for,
             longest: self.longest,
+            leeway: self.leeway,
             every: self.every,
         };
         if let Some(every) = self.every {

@@ -3,7 +3,8 @@
 //! # How a key comes and goes
 //!
 //! A new key is [published](KeyPhase::Published) for twice the `max-age` of the JWK set before it [signs](KeyPhase::Signing);
-//! then it is [retiring](KeyPhase::Retiring), in the set still, until 5 minutes after its last token has expired.
+//! then it is [retiring](KeyPhase::Retiring), in the set still, until 5 minutes after its last token has expired, for
+//! verifiers that are lenient.
 //!
 //! # Why that is safe with several instances
 //!
@@ -15,7 +16,8 @@
 //!   everybody knows it. The last tenth is for clocks that differ: 30 seconds by default.
 //! - An instance that cannot read the store may not know that it should sign with the next key. It goes on with the old
 //!   one for [`stale_for`](KeyRingBuilder::stale_for), and then issues nothing more; the old key stays published for that
-//!   long, for the [longest lifetime](KeyRingBuilder::longest_lifetime) of a token, and for 5 minutes.
+//!   long, for the [longest lifetime](KeyRingBuilder::longest_lifetime) of a token, and for the
+//!   [leeway](KeyRingBuilder::leeway) of verifiers.
 //! - Of two instances that change the ring at once one wins, and the other takes what the first has written.
 //! - A store that has lost its last changes, or everything, gets them back from any instance that knows them.
 //!

@@ -1,7 +1,7 @@
 //! What a ring holds and when it changes: pure functions of the state and the time.
 //!
 //! - A key says from when it signs, and signs until the next one does: no transition needs a write.
-//! - It leaves when the last token that it may have signed has been expired for 5 minutes.
+//! - It leaves when the last token that it may have signed has been expired for the leeway of verifiers.
 
 use std::time::Duration;
 
@@ -16,9 +16,6 @@ use crate::issue::SigningKey;
 use crate::jose::Algorithm;
 use crate::jose::compact::{decode, encode};
 
-/// How long keys stay after the last token that they signed has expired: for leeway, and for clocks that differ.
-const AFTER_EXPIRY: Duration = Duration::from_secs(5 * 60);
-
 /// How many keys a ring may hold: verifiers look at a hundred.
 pub(super) const MOST_KEYS: usize = 64;
 
@@ -30,6 +27,7 @@ pub(super) struct Rules {
     pub(super) ahead: Duration,
     pub(super) stale_for: Duration,
     pub(super) longest: Duration,
+    pub(super) leeway: Duration,
     pub(super) every: Option<Duration>,
 }
 
@@ -37,7 +35,7 @@ impl Rules {
     /// How long a key is published after the next one has begun to sign: an instance that has not heard of it may sign
     /// that long, and the tokens have to expire.
     pub(super) fn outlives(&self) -> Duration {
-        self.stale_for.saturating_add(self.longest).saturating_add(AFTER_EXPIRY)
+        self.stale_for.saturating_add(self.longest).saturating_add(self.leeway)
     }
 
     /// How old a state may be that is published. What an answer lacks was added after the state was read, and signs

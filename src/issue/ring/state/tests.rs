@@ -13,6 +13,7 @@ fn rules() -> Rules {
         ahead: 10 * MINUTE,
         stale_for: HOUR,
         longest: HOUR,
+        leeway: 5 * MINUTE,
         every: Some(30 * DAY),
     }
 }
