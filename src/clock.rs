@@ -29,12 +29,17 @@ impl UnixTime {
         self.0.div_euclid(1000)
     }
 
+    #[cfg(feature = "issue")]
+    pub(crate) const fn as_millis(self) -> i64 {
+        self.0
+    }
+
     pub(crate) fn plus(self, span: Duration) -> Self {
         Self(self.0.saturating_add(millis(span)))
     }
 
     /// How long ago `earlier` was; nothing if it lies ahead.
-    #[cfg(any(feature = "redis", feature = "remote"))]
+    #[cfg(any(feature = "issue", feature = "redis", feature = "remote"))]
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }

@@ -36,6 +36,13 @@ pub(crate) fn keys_not_refreshed(location: &str, reason: &str, has_keys: bool) {
     tracing::warn!(location, reason, has_keys, "keys not refreshed");
 }
 
+/// The keys of an issuer have changed, here or at another instance.
+#[cfg(feature = "issue")]
+pub(crate) fn key_ring_changed(version: u64, keys: usize) {
+    #[cfg(feature = "tracing")]
+    tracing::info!(version, keys, "the key ring has changed");
+}
+
 /// State that instances share could not be asked.
 #[cfg(any(feature = "issue", feature = "redis"))]
 pub(crate) fn store_failed(what: &str, reason: &impl std::fmt::Display) {

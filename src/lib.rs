@@ -87,6 +87,7 @@ mod caller;
 mod claims;
 pub mod clock;
 mod crypto;
+mod document;
 mod early;
 mod error;
 mod events;

@@ -4,6 +4,8 @@
 //!   with a random `jti`. What a verifier of this crate would refuse is not issued: weak keys, long lives, names twice,
 //!   16 KiB and more.
 //! - The claims that the issuer sets (`iss`, `aud`, `iat`, `exp`, `jti`) cannot be set by accident.
+//! - [`KeyRing`] holds keys that change: by a schedule or by hand, kept in a file or on Redis, at several instances, and
+//!   without a refused token.
 //! - The payload of a token is readable by anyone who holds it: no secrets in claims.
 //! - [`refresh`]: refresh tokens that are good for one use.
 //!
@@ -40,9 +42,18 @@
 
 mod error;
 mod key;
+mod metadata;
 pub mod refresh;
+mod ring;
 mod token;
 
 pub use error::{IssueError, IssueErrorKind};
 pub use key::SigningKey;
+pub use metadata::{IssuerMetadata, IssuerMetadataService};
+#[cfg(feature = "redis")]
+pub use ring::RedisKeyStore;
+pub use ring::{
+    FileKeyStore, KeyPhase, KeyRing, KeyRingBuilder, KeyRingDocument, KeyRingError, KeyRingStatus, KeyStore,
+    KeyStoreFuture, MemoryKeyStore, RingKey,
+};
 pub use token::{IssuedToken, IssuingKeys, TokenIssuer, TokenIssuerBuilder, TokenRequest};

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::error::{IssueError, IssueErrorKind};
 use super::key::SigningKey;
+use super::ring::KeyRing;
 use crate::claims::{ClaimNames, Member, Registered, Time};
 use crate::clock::{Clock, UnixTime};
 use crate::crypto;
@@ -36,13 +37,14 @@ pub struct TokenIssuer {
     longest: Duration,
 }
 
-/// The keys of an issuer: one [`SigningKey`] that never changes.
+/// The keys of an issuer: one [`SigningKey`] that never changes, or a [`KeyRing`].
 #[derive(Clone, Debug)]
 pub struct IssuingKeys(pub(super) Source);
 
 #[derive(Clone, Debug)]
 pub(super) enum Source {
     One(SigningKey),
+    Ring(KeyRing),
 }
 
 impl From<SigningKey> for IssuingKeys {
@@ -51,10 +53,19 @@ impl From<SigningKey> for IssuingKeys {
     }
 }
 
+impl From<KeyRing> for IssuingKeys {
+    fn from(ring: KeyRing) -> Self {
+        Self(Source::Ring(ring))
+    }
+}
+
 impl IssuingKeys {
     fn signing(&self) -> Result<SigningKey, IssueError> {
         match &self.0 {
             Source::One(key) => Ok(key.clone()),
+            Source::Ring(ring) => ring.signing().ok_or_else(|| {
+                IssueError::new(IssueErrorKind::NoKey, "the store of the key ring has not answered for too long")
+            }),
         }
     }
 }
@@ -76,7 +87,7 @@ pub struct TokenIssuerBuilder {
 const LONGEST: Duration = Duration::from_secs(60 * 60);
 
 impl TokenIssuer {
-    /// An issuer of this name (a URL, as verifiers have it), with a [`SigningKey`].
+    /// An issuer of this name (a URL, as verifiers have it), with a [`SigningKey`] or a [`KeyRing`].
     pub fn builder(name: impl Into<String>, keys: impl Into<IssuingKeys>) -> TokenIssuerBuilder {
         TokenIssuerBuilder {
             name: name.into(),
@@ -168,6 +179,17 @@ impl TokenIssuerBuilder {
         }
         check_lifetime(self.lifetime, self.longest)
             .map_err(|why| ConfigError::new(format!("{why}; beyond an hour, see `danger_long_lifetime`")))?;
+        if let Source::Ring(ring) = &self.keys.0
+            && self.lifetime > ring.longest_lifetime()
+        {
+            return Err(ConfigError::new(
+                "tokens would outlive their key: set `KeyRingBuilder::longest_lifetime` to the longest lifetime",
+            ));
+        }
+        let longest = match &self.keys.0 {
+            Source::One(_) => self.longest,
+            Source::Ring(ring) => self.longest.min(ring.longest_lifetime()),
+        };
         Ok(TokenIssuer {
             start: format!("{{\"iss\":{}", json(&self.name)),
             audience: audience_member(&self.audiences),
@@ -175,7 +197,7 @@ impl TokenIssuerBuilder {
             clock: self.clock,
             token_type: self.token_type,
             lifetime: self.lifetime,
-            longest: self.longest,
+            longest,
         })
     }
 }

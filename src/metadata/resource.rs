@@ -3,12 +3,12 @@
 use std::fmt;
 
 use bytes::Bytes;
-use http::Uri;
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tower_layer::Layer;
 
 use super::ProtectedResourceService;
+use crate::document::Identifier;
 use crate::error::ConfigError;
 
 /// The metadata of a protected resource (RFC 9728 §2), and the layer that serves it.
@@ -27,21 +27,8 @@ impl ProtectedResource {
     /// # Errors
     /// When it is no `https` URL (`http` on loopback), or has a query, a fragment or a user (§1.2).
     pub fn new(identifier: &str) -> Result<Self, ConfigError> {
-        let refused = |why: &str| ConfigError::new(format!("{identifier:?} is no identifier of a resource: {why}"));
-        if identifier.contains(['?', '#']) {
-            return Err(refused("leave query and fragment out"));
-        }
-        let uri: Uri = identifier.parse().map_err(|_| refused("write it like `https://api.example.com/orders`"))?;
-        let (Some(scheme), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-            return Err(refused("write it like `https://api.example.com/orders`"));
-        };
-        let is_loopback = matches!(authority.host(), "localhost" | "127.0.0.1" | "[::1]");
-        if authority.as_str().contains('@') || !(scheme == "https" || scheme == "http" && is_loopback) {
-            return Err(refused("it is https, or http on loopback, without a user"));
-        }
-        let origin = format!("{scheme}://{authority}");
-        // The well-known path goes between host and path, and a path of nothing but a slash is none (§3.1).
-        let path = uri.path().strip_suffix('/').filter(|rest| rest.is_empty()).unwrap_or(uri.path());
+        let Identifier { origin, path } = Identifier::parse(identifier, "a resource")?;
+        // The well-known path goes between host and path (§3.1).
         let resource =
             Self { path: format!("/.well-known/oauth-protected-resource{path}"), origin, members: Map::new() };
         Ok(resource.member("resource", identifier).member("bearer_methods_supported", ["header"]))

@@ -3,12 +3,13 @@
 use std::fmt;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{Request, Response};
 use tower_service::Service;
 
+use crate::document::Document;
 use crate::early::EarlyFuture;
 
 /// What [`ProtectedResource`](super::ProtectedResource) makes of a service.
@@ -16,31 +17,13 @@ use crate::early::EarlyFuture;
 pub struct ProtectedResourceService<S> {
     inner: S,
     path: Arc<str>,
-    document: Bytes,
+    document: Document,
 }
 
 impl<S> ProtectedResourceService<S> {
-    pub(super) fn new(inner: S, path: &str, document: Bytes) -> Self {
+    pub(super) fn new(inner: S, path: &str, content: Bytes) -> Self {
+        let document = Document::new(content, "application/json", Duration::from_secs(60 * 60));
         Self { inner, path: path.into(), document }
-    }
-
-    fn answer<B: Default + From<Bytes>>(&self, method: &Method) -> Response<B> {
-        let mut response = Response::new(B::default());
-        match *method {
-            Method::GET => *response.body_mut() = B::from(self.document.clone()),
-            Method::HEAD => {}
-            _ => {
-                *response.status_mut() = StatusCode::METHOD_NOT_ALLOWED;
-                response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-                return response;
-            }
-        }
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(self.document.len()));
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("public, max-age=3600"));
-        headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));
-        response
     }
 }
 
@@ -59,7 +42,7 @@ where
 
     fn call(&mut self, request: Request<Q>) -> Self::Future {
         if request.uri().path() == &*self.path {
-            EarlyFuture::early(self.answer(request.method()))
+            EarlyFuture::early(self.document.answer(request.method(), request.headers()))
         } else {
             EarlyFuture::inner(self.inner.call(request))
         }

@@ -35,6 +35,10 @@ mod replay;
 mod revocation;
 #[cfg(feature = "redis")]
 mod revocation_redis;
+#[cfg(feature = "issue")]
+mod ring;
+#[cfg(all(feature = "issue", feature = "remote"))]
+mod rotation;
 mod session;
 mod sources;
 mod support;

@@ -1,0 +1,421 @@
+//! Key rings: their stores, several instances of an issuer, and what they publish.
+
+mod published;
+#[cfg(feature = "redis")]
+mod shared;
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use serde_json::Value;
+use tower_jwt_auth::clock::{Clock, UnixTime};
+use tower_jwt_auth::issue::{
+    FileKeyStore, IssueErrorKind, KeyPhase, KeyRing, KeyRingBuilder, KeyRingDocument, KeyRingError, KeyStore,
+    KeyStoreFuture, MemoryKeyStore, TokenIssuer,
+};
+use tower_jwt_auth::{Algorithm, Issuer, KeySet, Verifier};
+
+const NAME: &str = "https://login.test";
+const MINUTE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+fn clock() -> Clock {
+    Clock::manual(UnixTime::from_secs(1_700_000_000))
+}
+
+/// A ring with the defaults, which does nothing but when it is told.
+fn builder(clock: &Clock, store: impl KeyStore) -> KeyRingBuilder {
+    KeyRing::builder(Algorithm::EdDSA).store(store).clock(clock.clone())
+}
+
+async fn open(clock: &Clock, store: impl KeyStore) -> KeyRing {
+    builder(clock, store).open().await.expect("the store answers")
+}
+
+fn issuer(ring: &KeyRing, clock: &Clock) -> TokenIssuer {
+    let builder = TokenIssuer::builder(NAME, ring.clone()).audience("orders").clock(clock.clone());
+    builder.lifetime(60 * MINUTE).build().expect("valid")
+}
+
+fn issue(ring: &KeyRing, clock: &Clock) -> String {
+    issuer(ring, clock).token().subject("u").sign().expect("issued").into_string()
+}
+
+fn phases(ring: &KeyRing) -> Vec<KeyPhase> {
+    ring.status().keys.iter().map(|key| key.phase).collect()
+}
+
+fn kids(ring: &KeyRing) -> Vec<String> {
+    ring.status().keys.into_iter().map(|key| key.kid).collect()
+}
+
+/// Whether a token verifies with what a ring publishes now.
+async fn verifies(ring: &KeyRing, clock: &Clock, token: &str) -> bool {
+    let keys = KeySet::jwk_set(ring.jwks().expect("fresh")).expect("a JWK set");
+    let issuer = Issuer::new(NAME, keys).audience("orders");
+    let verifier = Verifier::<Value>::builder().trust(issuer).clock(clock.clone()).build().expect("valid");
+    verifier.verify(token).await.is_ok()
+}
+
+/// A folder of its own, gone in the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("tower-jwt-auth-ring-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("a folder for temporary files");
+        Self(folder)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.0.join("keys.json")
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// A store that can be away.
+#[derive(Clone, Default)]
+struct Unsteady {
+    store: MemoryKeyStore,
+    away: std::sync::Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Unsteady {
+    fn leave(&self, away: bool) {
+        self.away.store(away, Ordering::Relaxed);
+    }
+
+    fn check(&self) -> Result<(), KeyRingError> {
+        if self.away.load(Ordering::Relaxed) { Err(KeyRingError::new("away")) } else { Ok(()) }
+    }
+}
+
+impl KeyStore for Unsteady {
+    fn load(&self) -> KeyStoreFuture<'_, Option<KeyRingDocument>> {
+        Box::pin(async {
+            self.check()?;
+            self.store.load().await
+        })
+    }
+
+    fn replace<'a>(&'a self, expected: u64, document: &'a KeyRingDocument) -> KeyStoreFuture<'a, bool> {
+        Box::pin(async move {
+            self.check()?;
+            self.store.replace(expected, document).await
+        })
+    }
+}
+
+#[tokio::test]
+async fn a_token_verifies_from_the_moment_it_is_signed_until_it_expires_through_a_rotation() {
+    let clock = clock();
+    let ring = open(&clock, MemoryKeyStore::new()).await;
+    assert_eq!(phases(&ring), [KeyPhase::Signing]);
+    let before = issue(&ring, &clock);
+
+    let signs = ring.rotate().await.expect("in memory");
+    assert_eq!(signs, UnixTime::from_secs(1_700_000_000 + 600), "twice the max-age of 5 minutes");
+    let published_early = ring.jwks().expect("fresh");
+    clock.set(UnixTime::from_secs(1_700_000_000 + 599));
+    ring.refresh().await.expect("in memory");
+    let last = issue(&ring, &clock);
+    assert_eq!(phases(&ring), [KeyPhase::Signing, KeyPhase::Published]);
+    clock.advance(SECOND);
+    let first = issue(&ring, &clock);
+    assert_eq!(phases(&ring), [KeyPhase::Retiring, KeyPhase::Signing]);
+    assert_ne!(first.split('.').next(), last.split('.').next(), "the header names another key");
+    for token in [&before, &last, &first] {
+        assert!(verifies(&ring, &clock, token).await);
+    }
+    assert_eq!(ring.jwks().expect("fresh"), published_early, "nothing is new to verifiers");
+    // An hour for an instance that missed it, an hour of life, five minutes.
+    clock.advance(125 * MINUTE - SECOND);
+    ring.refresh().await.expect("in memory");
+    assert_eq!(phases(&ring), [KeyPhase::Retiring, KeyPhase::Signing]);
+    clock.advance(SECOND);
+    ring.refresh().await.expect("in memory");
+    assert_eq!(phases(&ring), [KeyPhase::Signing]);
+}
+
+#[tokio::test]
+async fn a_schedule_turns_by_itself_and_a_withdrawn_key_is_gone_at_once() {
+    let clock = clock();
+    let ring = builder(&clock, MemoryKeyStore::new()).rotate_every(DAY).open().await.expect("in memory");
+    let first = kids(&ring);
+    clock.advance(DAY - 10 * MINUTE);
+    ring.refresh().await.expect("in memory");
+    assert_eq!(phases(&ring), [KeyPhase::Signing, KeyPhase::Published]);
+    clock.advance(10 * MINUTE);
+    assert_eq!(phases(&ring), [KeyPhase::Retiring, KeyPhase::Signing], "without a look at the store");
+    ring.refresh().await.expect("in memory");
+    let token = issue(&ring, &clock);
+    let stolen = kids(&ring)[1].clone();
+    ring.withdraw(&stolen).await.expect("it is there");
+    assert!(!verifies(&ring, &clock, &token).await);
+    assert_eq!(kids(&ring)[..1], first, "the one before signs while the next becomes known");
+    assert_eq!(phases(&ring), [KeyPhase::Signing, KeyPhase::Published]);
+    assert!(verifies(&ring, &clock, &issue(&ring, &clock)).await);
+    assert!(ring.withdraw(&stolen).await.is_err(), "gone already");
+}
+
+/// In virtual time: nobody waits, and nobody asks for a refresh.
+#[tokio::test(start_paused = true)]
+async fn a_task_keeps_the_ring_and_ends_with_it() {
+    let store = Unsteady::default();
+    let clock = clock();
+    let ring = open(&clock, store.clone()).await;
+    let other = open(&clock, store.clone()).await;
+    ring.rotate().await.expect("in memory");
+    assert_eq!(kids(&other).len(), 1);
+    tokio::time::sleep(MINUTE + SECOND).await;
+    assert_eq!(kids(&other), kids(&ring), "read every minute");
+    assert!(ring.status().age <= MINUTE);
+    store.leave(true);
+    tokio::time::sleep(MINUTE).await;
+    assert!(other.status().last_error.is_some_and(|error| error.to_string() == "away"));
+    store.leave(false);
+    tokio::time::sleep(MINUTE).await;
+    assert_eq!(other.status().last_error, None);
+    let tasks = || tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    assert_eq!(tasks(), 2);
+    let clone = other.clone();
+    drop((ring, other));
+    tokio::task::yield_now().await;
+    assert_eq!(tasks(), 1);
+    drop(clone);
+    tokio::task::yield_now().await;
+    assert_eq!(tasks(), 0);
+}
+
+#[tokio::test]
+async fn an_instance_without_the_store_publishes_and_signs_as_long_as_that_is_safe() {
+    let clock = clock();
+    let store = Unsteady::default();
+    let ring = open(&clock, store.clone()).await;
+    store.leave(true);
+    assert!(ring.refresh().await.is_err());
+    assert!(ring.rotate().await.is_err());
+    // 0.9 of the max-age: then a key of another instance might be missing.
+    clock.advance(270 * SECOND);
+    assert!(ring.jwks().is_ok());
+    clock.advance(SECOND);
+    assert!(ring.jwks().is_err());
+    // An hour: then the key might have left elsewhere.
+    clock.advance(60 * MINUTE - 271 * SECOND);
+    assert!(issuer(&ring, &clock).token().sign().is_ok());
+    clock.advance(SECOND);
+    let error = issuer(&ring, &clock).token().sign().expect_err("too old");
+    assert_eq!(error.kind(), IssueErrorKind::NoKey);
+    store.leave(false);
+    ring.refresh().await.expect("it is back");
+    assert!(ring.jwks().is_ok() && issuer(&ring, &clock).token().sign().is_ok());
+    assert!(
+        KeyRing::builder(Algorithm::EdDSA)
+            .store({
+                store.leave(true);
+                store
+            })
+            .open()
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_lost_its_data_gets_it_back() {
+    let clock = clock();
+    let store = Unsteady::default();
+    let ring = open(&clock, store.clone()).await;
+    ring.rotate().await.expect("in memory");
+    let emptied = MemoryKeyStore::new();
+    let document = store.load().await.expect("in memory").expect("kept");
+    // As after a failover to a copy without the last change.
+    let older = Unsteady { store: emptied.clone(), ..store.clone() };
+    let elsewhere = open(&clock, older).await;
+    assert_eq!(emptied.load().await.expect("in memory").expect("begun").version(), 1);
+    assert_eq!(document.version(), 2);
+    drop(elsewhere);
+    struct Switched(MemoryKeyStore, MemoryKeyStore, std::sync::Arc<std::sync::atomic::AtomicBool>);
+    impl Switched {
+        fn now(&self) -> &MemoryKeyStore {
+            if self.2.load(Ordering::Relaxed) { &self.1 } else { &self.0 }
+        }
+    }
+    impl KeyStore for Switched {
+        fn load(&self) -> KeyStoreFuture<'_, Option<KeyRingDocument>> {
+            self.now().load()
+        }
+        fn replace<'a>(&'a self, expected: u64, document: &'a KeyRingDocument) -> KeyStoreFuture<'a, bool> {
+            self.now().replace(expected, document)
+        }
+    }
+    for behind in [emptied, MemoryKeyStore::new()] {
+        let switch = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
+        let ring = open(&clock, Switched(store.store.clone(), behind.clone(), switch.clone())).await;
+        let before = kids(&ring);
+        switch.store(true, Ordering::Relaxed);
+        ring.refresh().await.expect("in memory");
+        assert_eq!(kids(&ring), before);
+        assert_eq!(behind.load().await.expect("in memory"), Some(document.clone()));
+    }
+}
+
+#[tokio::test]
+async fn an_issuer_gives_no_token_that_outlives_its_key() {
+    let ring = KeyRing::builder(Algorithm::EdDSA).longest_lifetime(10 * MINUTE).open().await.expect("in memory");
+    let build = |lifetime| TokenIssuer::builder(NAME, ring.clone()).audience("orders").lifetime(lifetime).build();
+    assert!(build(11 * MINUTE).is_err());
+    let issuer = build(MINUTE).expect("shorter");
+    assert!(issuer.token().lifetime(10 * MINUTE).sign().is_ok());
+    let error = issuer.token().lifetime(10 * MINUTE + SECOND).sign().expect_err("longer");
+    assert_eq!(error.kind(), IssueErrorKind::LifetimeOutOfBounds);
+}
+
+#[tokio::test]
+async fn options_that_would_refuse_tokens_are_refused() {
+    let ring = || KeyRing::builder(Algorithm::EdDSA);
+    let wrong = [
+        KeyRing::builder(Algorithm::HS256),
+        ring().max_age(Duration::ZERO),
+        ring().max_age(Duration::from_millis(1500)),
+        ring().max_age(DAY + SECOND),
+        ring().publish_ahead(10 * MINUTE - SECOND),
+        ring().poll_every(Duration::ZERO),
+        ring().poll_every(2 * MINUTE + SECOND),
+        ring().rotate_every(10 * MINUTE - SECOND),
+        // It would hold a hundred keys.
+        ring().rotate_every(10 * MINUTE).longest_lifetime(16 * 60 * MINUTE),
+        ring().longest_lifetime(Duration::ZERO),
+    ];
+    for (at, builder) in wrong.into_iter().enumerate() {
+        builder.open().await.expect_err(&at.to_string());
+    }
+    let right = [
+        ring().max_age(SECOND),
+        ring().max_age(DAY),
+        ring().publish_ahead(10 * MINUTE).poll_every(2 * MINUTE),
+        ring().rotate_every(10 * MINUTE),
+        ring().rotate_by_hand(),
+    ];
+    for builder in right {
+        builder.open().await.expect("within bounds");
+    }
+}
+
+#[tokio::test]
+async fn another_algorithm_begins_a_rotation() {
+    let clock = clock();
+    let store = MemoryKeyStore::new();
+    let before = open(&clock, store.clone()).await;
+    let after = KeyRing::builder(Algorithm::ES256).store(store).clock(clock.clone()).open().await.expect("in memory");
+    let algorithms: Vec<_> = after.status().keys.iter().map(|key| key.algorithm).collect();
+    assert_eq!(algorithms, [Algorithm::EdDSA, Algorithm::ES256]);
+    before.refresh().await.expect("in memory");
+    assert_eq!(kids(&before), kids(&after), "an instance that is not updated yet does not turn back");
+    clock.advance(10 * MINUTE);
+    before.refresh().await.expect("in memory");
+    assert!(verifies(&before, &clock, &issue(&before, &clock)).await);
+}
+
+#[tokio::test]
+async fn a_file_keeps_the_ring_through_a_restart_for_its_owner_alone() {
+    let (clock, folder) = (clock(), Folder::new());
+    let store = || FileKeyStore::new(folder.file());
+    let ring = open(&clock, store()).await;
+    let token = issue(&ring, &clock);
+    let before = kids(&ring);
+    drop(ring);
+    let ring = open(&clock, store()).await;
+    assert_eq!(kids(&ring), before);
+    assert!(verifies(&ring, &clock, &token).await);
+
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |mode| std::fs::set_permissions(folder.file(), std::fs::Permissions::from_mode(mode));
+        for entry in std::fs::read_dir(&folder.0).expect("it is there") {
+            let entry = entry.expect("an entry");
+            assert_eq!(entry.metadata().expect("its own").permissions().mode() & 0o777, 0o600, "{entry:?}");
+        }
+        for open in [0o604, 0o602, 0o644] {
+            mode(open).expect("its own");
+            let error = ring.refresh().await.expect_err("others may read it").to_string();
+            assert!(error.contains("chmod 600"), "{error}");
+        }
+        mode(0o660).expect("its own");
+        ring.refresh().await.expect("a group may share it");
+    }
+    std::fs::write(folder.file(), "{}").expect("its own");
+    ring.refresh().await.expect_err("not a ring");
+    assert_eq!(kids(&ring), before, "and the last state stays");
+    std::fs::remove_file(folder.file()).expect("its own");
+    ring.refresh().await.expect("written again");
+    assert_eq!(kids(&open(&clock, store()).await), before);
+    let nowhere = FileKeyStore::new(folder.0.join("missing").join("keys.json"));
+    assert!(builder(&clock, nowhere).open().await.is_err());
+}
+
+#[tokio::test]
+async fn of_many_that_change_a_file_at_once_one_wins_and_nobody_loses() {
+    let (clock, folder) = (clock(), Folder::new());
+    let mut opened = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let (clock, store) = (clock.clone(), FileKeyStore::new(folder.file()));
+        opened.spawn(async move { open(&clock, store).await });
+    }
+    let rings = opened.join_all().await;
+    assert_all_rotate_as_one(&clock, &rings).await;
+}
+
+/// Every instance has the same first key, and of rotations that are asked for at once comes one.
+async fn assert_all_rotate_as_one(clock: &Clock, rings: &[KeyRing]) {
+    let first = kids(&rings[0]);
+    assert_eq!(first.len(), 1);
+    for turn in 1..=3 {
+        let mut turning = tokio::task::JoinSet::new();
+        for ring in rings.to_vec() {
+            turning.spawn(async move { ring.rotate().await.expect("the store answers") });
+        }
+        let times = turning.join_all().await;
+        assert!(times.iter().all(|time| *time == times[0]), "{times:?}");
+        for ring in rings {
+            ring.refresh().await.expect("the store answers");
+            assert_eq!(kids(ring), kids(&rings[0]));
+            assert_eq!(kids(ring).len(), turn + 1);
+        }
+        clock.advance(10 * MINUTE);
+        for ring in rings {
+            ring.refresh().await.expect("the store answers");
+            for other in rings {
+                assert!(other.refresh().await.is_ok() && verifies(other, clock, &issue(ring, clock)).await);
+            }
+        }
+    }
+    assert_eq!(kids(&rings[0])[..1], first);
+}
+
+#[tokio::test]
+async fn a_ring_shows_nothing_of_its_keys() {
+    let clock = clock();
+    let store = MemoryKeyStore::new();
+    let ring = open(&clock, store.clone()).await;
+    let document = store.load().await.expect("in memory").expect("begun");
+    let text: Value = serde_json::from_slice(document.as_bytes()).expect("JSON");
+    let private = text["keys"][0]["private"].as_str().expect("PKCS #8");
+    // The seed is at the end of the PKCS #8.
+    let seed = &private[private.len() - 40..];
+    let issuer = issuer(&ring, &clock);
+    let published = tower_jwt_auth::issue::IssuerMetadata::new(NAME, ring.clone()).expect("a URL");
+    let seen =
+        format!("{ring:?} {store:?} {document:?} {issuer:?} {published:?} {:?} {:?}", ring.status(), ring.jwks());
+    assert!(!seen.contains(seed) && std::str::from_utf8(document.as_bytes()).expect("JSON").contains(seed));
+}
