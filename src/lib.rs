@@ -52,6 +52,7 @@
 //! | tell the next hop about the token, strip it, or relay it | [`forward`] |
 //! | ask why a token is refused | [`Verifier::explain`] |
 //! | issue tokens | `issue::TokenIssuer` (feature `issue`) |
+//! | let clients stay logged in, with tokens that are good for one use | `issue::refresh` (feature `issue`) |
 //! | make tokens in your own tests | `testing::Authority` (feature `testing`) |
 //!
 //! # What passes
@@ -72,7 +73,7 @@
 //! | `axum` | | [`Jwt<C>`](Jwt) and `Scoped` as extractors. Brings `tracing`, to say in the log when the layer is missing. |
 //! | `tracing` | | Events: refusals at `debug`, our own faults at `warn` and `error`. |
 //! | `issue` | | The issuing side: [`issue`]. |
-//! | `redis` | | State that instances share, on a Redis or Valkey server: [`binding::RedisReplayStore`], [`revocation::RedisRevocations`]. Brings [redis](https://docs.rs/redis) and tokio. |
+//! | `redis` | | State that instances share, on a Redis or Valkey server: [`binding::RedisReplayStore`], [`revocation::RedisRevocations`], refresh tokens and key rings. Brings [redis](https://docs.rs/redis) and tokio. |
 //! | `testing` | | A token authority for tests. |
 //! | `full` | | All of the above but `rust-crypto`. |
 

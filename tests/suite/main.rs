@@ -24,6 +24,8 @@ mod redis_server;
 mod refresh;
 #[cfg(feature = "issue")]
 mod refresh_interleaved;
+#[cfg(all(feature = "issue", feature = "redis"))]
+mod refresh_redis;
 #[cfg(feature = "issue")]
 mod refreshing;
 mod relay;

@@ -18,6 +18,11 @@ fn store() -> Arc<MemoryRefreshStore> {
     Arc::new(MemoryRefreshStore::new())
 }
 
+/// What two instances share.
+fn twice<S: Clone>(store: &S) -> [S; 2] {
+    [store.clone(), store.clone()]
+}
+
 /// A store whose time is moved by hand.
 fn timed() -> (Arc<MemoryRefreshStore>, Clock) {
     let clock = Clock::manual(UnixTime::from_secs(1_700_000_000));
@@ -26,27 +31,27 @@ fn timed() -> (Arc<MemoryRefreshStore>, Clock) {
 
 #[tokio::test]
 async fn a_token_is_good_for_one_use_and_a_second_one_ends_its_family() {
-    refreshing::one_use_each(&store()).await;
+    refreshing::one_use_each(&twice(&store())).await;
 }
 
 #[tokio::test]
 async fn what_is_no_token_is_refused_and_ends_nothing() {
-    refreshing::forgeries(&store()).await;
+    refreshing::forgeries(&twice(&store())).await;
 }
 
 #[tokio::test]
 async fn within_the_window_the_token_spent_last_gives_the_same_successor() {
-    refreshing::the_window(&store()).await;
+    refreshing::the_window(&twice(&store())).await;
 }
 
 #[tokio::test]
 async fn sessions_are_listed_and_revoked_one_by_one_or_all_together() {
-    refreshing::sessions(&store()).await;
+    refreshing::sessions(&twice(&store())).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_many_uses_at_once_exactly_one_rotates() {
-    refreshing::many_at_once(&store()).await;
+    refreshing::many_at_once(&twice(&store())).await;
 }
 
 #[tokio::test]

@@ -1,8 +1,10 @@
-//! What every store of refresh tokens has to do, in memory and on a server.
+//! What every store of refresh tokens has to do, in memory and on a server. Each is given twice, as two instances have it.
 
-use std::sync::Arc;
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
+use bench_harness::Random;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinSet;
 use tower_jwt_auth::issue::refresh::{FamilyId, RefreshErrorKind, RefreshStore, RefreshToken, RefreshTokens, Session};
@@ -43,8 +45,8 @@ pub(crate) async fn refused<S: RefreshStore>(tokens: &Tokens<S>, token: &Refresh
     tokens.rotate(token.as_str()).await.expect_err("the token is spent or its family has ended").kind()
 }
 
-pub(crate) async fn one_use_each<S: RefreshStore + Clone>(store: &S) {
-    let [one, other] = [tokens(store), tokens(store)];
+pub(crate) async fn one_use_each<S: RefreshStore + Clone>([here, there]: &[S; 2]) {
+    let [one, other] = [tokens(here), tokens(there)];
     for spent in 0..4 {
         let first = start(&one, "user ☃").await;
         let mut all = vec![first.clone()];
@@ -76,8 +78,8 @@ pub(crate) async fn one_use_each<S: RefreshStore + Clone>(store: &S) {
     }
 }
 
-pub(crate) async fn forgeries<S: RefreshStore + Clone>(store: &S) {
-    let tokens = tokens(store);
+pub(crate) async fn forgeries<S: RefreshStore + Clone>([here, there]: &[S; 2]) {
+    let [tokens, elsewhere] = [tokens(here), tokens(there)];
     let token = start(&tokens, "user").await;
     let stranger = start(&tokens, "stranger").await;
     let id = token.family().to_string();
@@ -102,12 +104,12 @@ pub(crate) async fn forgeries<S: RefreshStore + Clone>(store: &S) {
     rotate(&tokens, &stranger).await;
     // Whoever has the mark has had a token: a secret that was never live is as bad as a spent one.
     let altered = format!("{}{}", &token.as_str()[..24], &stranger.as_str()[24..]);
-    assert_eq!(tokens.rotate(&altered).await.expect_err("spent").kind(), RefreshErrorKind::Reused);
+    assert_eq!(elsewhere.rotate(&altered).await.expect_err("spent").kind(), RefreshErrorKind::Reused);
     assert_eq!(refused(&tokens, &next).await, RefreshErrorKind::Invalid);
 }
 
-pub(crate) async fn the_window<S: RefreshStore + Clone>(store: &S) {
-    let [one, other] = [with_grace(store), with_grace(store)];
+pub(crate) async fn the_window<S: RefreshStore + Clone>([here, there]: &[S; 2]) {
+    let [one, other] = [with_grace(here), with_grace(there)];
     let first = start(&one, "user").await;
     let second = rotate(&one, &first).await;
     for instance in [&other, &one] {
@@ -123,18 +125,18 @@ pub(crate) async fn the_window<S: RefreshStore + Clone>(store: &S) {
 
     // An instance without a window leaves nothing behind for one that has it.
     let first = start(&one, "user").await;
-    let second = rotate(&tokens(store), &first).await;
+    let second = rotate(&tokens(there), &first).await;
     assert_eq!(refused(&one, &first).await, RefreshErrorKind::Reused);
     assert_eq!(refused(&one, &second).await, RefreshErrorKind::Invalid);
 }
 
-pub(crate) async fn sessions<S: RefreshStore + Clone>(store: &S) {
-    let tokens = tokens(store);
+pub(crate) async fn sessions<S: RefreshStore + Clone>([here, there]: &[S; 2]) {
+    let [tokens, elsewhere] = [tokens(here), tokens(there)];
     let [first, second, third] =
         [start(&tokens, "user").await, start(&tokens, "user").await, start(&tokens, "user").await];
     let other = start(&tokens, "other").await;
     let listed = async |subject: &str| -> Vec<FamilyId> {
-        let mut ids: Vec<_> = tokens.sessions(subject).await.expect("listed").iter().map(Session::family).collect();
+        let mut ids: Vec<_> = elsewhere.sessions(subject).await.expect("listed").iter().map(Session::family).collect();
         ids.sort_unstable();
         ids
     };
@@ -201,9 +203,9 @@ async fn at_once<S: RefreshStore>(
     uses.join_all().await
 }
 
-pub(crate) async fn many_at_once<S: RefreshStore + Clone>(store: &S) {
+pub(crate) async fn many_at_once<S: RefreshStore + Clone>([here, there]: &[S; 2]) {
     for _ in 0..20 {
-        let [one, other] = [tokens(store), tokens(store)];
+        let [one, other] = [tokens(here), tokens(there)];
         let token = start(&one, "user").await;
         let answers = at_once([&one, &other], &token).await;
         let count = |kind| answers.iter().filter(|answer| answer.as_ref().err() == Some(&kind)).count();
@@ -213,12 +215,109 @@ pub(crate) async fn many_at_once<S: RefreshStore + Clone>(store: &S) {
         assert_eq!(count(RefreshErrorKind::Invalid), 30);
         assert_eq!(refused(&one, rotated[0]).await, RefreshErrorKind::Invalid, "its family has ended");
 
-        let [one, other] = [with_grace(store), with_grace(store)];
+        let [one, other] = [with_grace(here), with_grace(there)];
         let token = start(&one, "user").await;
         let answers = at_once([&one, &other], &token).await;
         let texts: Vec<_> = answers.iter().map(|answer| answer.as_ref().expect("in the window").as_str()).collect();
         assert!(texts.iter().all(|text| *text == texts[0]), "one rotation, one live token");
-        let next = tokens(store).rotate(texts[0]).await.expect("it is live");
+        let next = tokens(there).rotate(texts[0]).await.expect("it is live");
         assert_ne!(next.token().as_str(), texts[0]);
+    }
+}
+
+/// What clients, thieves and operators have seen, and what must be true of it in whatever order it happened.
+#[derive(Default)]
+pub(crate) struct Seen(Mutex<Facts>);
+
+#[derive(Default)]
+struct Facts {
+    /// Every token that anybody was ever given.
+    tokens: Vec<RefreshToken>,
+    /// What a token was changed for, each time.
+    successors: HashMap<String, Vec<String>>,
+    /// Families of which somebody was told that they have ended.
+    ended: Vec<FamilyId>,
+}
+
+impl Seen {
+    fn facts(&self) -> MutexGuard<'_, Facts> {
+        self.0.lock().expect("not poisoned")
+    }
+
+    /// Starts a session, revokes one, or uses a token: mostly one of the last, as a client would; sometimes any, as a thief.
+    pub(crate) fn call<S: RefreshStore + Clone>(
+        self: &Arc<Self>,
+        tokens: &Tokens<S>,
+        random: &mut Random,
+    ) -> impl Future<Output = ()> + Send + use<S> {
+        let (seen, tokens) = (Arc::clone(self), tokens.clone());
+        let known = self.facts().tokens.len();
+        let back = if random.below(4) == 0 { known } else { known.min(3) };
+        let token =
+            (known > 0 && random.below(12) > 0).then(|| self.facts().tokens[known - 1 - random.below(back)].clone());
+        let is_revocation = random.below(30) == 0;
+        async move {
+            let Some(token) = token else {
+                let Ok(token) = tokens.start("user", &login()).await else { return };
+                seen.facts().tokens.push(token);
+                return;
+            };
+            let family = token.family();
+            let had_ended = seen.facts().ended.contains(&family);
+            if is_revocation {
+                if tokens.revoke_family(family).await.is_ok() {
+                    seen.facts().ended.push(family);
+                }
+                return;
+            }
+            match tokens.rotate(token.as_str()).await {
+                Ok(rotated) => {
+                    assert!(!had_ended, "a family that had ended is alive");
+                    let (next, mut facts) = (rotated.into_parts().0, seen.facts());
+                    facts.successors.entry(token.as_str().into()).or_default().push(next.as_str().into());
+                    facts.tokens.push(next);
+                }
+                Err(error) if error.kind() == RefreshErrorKind::Reused => {
+                    assert!(!had_ended, "a family ends once");
+                    seen.facts().ended.push(family);
+                }
+                Err(error) => assert!(error.kind() == RefreshErrorKind::Invalid || error.kind().is_our_fault()),
+            }
+        }
+    }
+
+    /// How many tokens were changed for another, how many of them again, and how many families have ended: a token has
+    /// one successor, and without a window it is changed once.
+    pub(crate) fn check(&self, has_window: bool) -> [usize; 3] {
+        let facts = self.facts();
+        for successors in facts.successors.values() {
+            assert!(successors.iter().all(|one| *one == successors[0]), "two successors of one token");
+            assert!(successors.len() == 1 || has_window, "one token rotated twice");
+        }
+        let rotations: usize = facts.successors.values().map(Vec::len).sum();
+        [facts.successors.len(), rotations - facts.successors.len(), facts.ended.len()]
+    }
+
+    /// Presents every token that is known, in a random order: at most one of a family is live, none of one that has
+    /// ended. All windows must be over. Says how many were.
+    pub(crate) async fn count_live<S: RefreshStore>(&self, tokens: &Tokens<S>, random: &mut Random) -> usize {
+        let (mut known, ended) = {
+            let mut facts = self.facts();
+            (std::mem::take(&mut facts.tokens), facts.ended.clone())
+        };
+        let mut met = HashSet::new();
+        known.retain(|token| met.insert(token.as_str().to_owned()));
+        let mut live = Vec::new();
+        while !known.is_empty() {
+            let token = known.swap_remove(random.below(known.len()));
+            match tokens.rotate(token.as_str()).await {
+                Ok(_) => live.push(token.family()),
+                Err(error) => assert!(!error.kind().is_our_fault(), "{error}"),
+            }
+        }
+        live.sort_unstable();
+        assert!(live.windows(2).all(|two| two[0] != two[1]), "two live tokens in one family");
+        assert!(live.iter().all(|family| !ended.contains(family)), "a family that had ended is alive");
+        live.len()
     }
 }

@@ -12,7 +12,7 @@ use crate::clock::{Clock, UnixTime};
 /// and for tests.
 ///
 /// 1,000,000 families, 1,000 of one subject; beyond, no session is started, and none is pushed out. A family takes about
-/// 500 bytes besides its data and its subject.
+/// 800 bytes besides its data.
 pub struct MemoryRefreshStore {
     most: usize,
     most_of_one_subject: usize,

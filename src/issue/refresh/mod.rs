@@ -80,12 +80,16 @@
 
 mod error;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod store;
 mod token;
 mod tokens;
 
 pub use error::{RefreshError, RefreshErrorKind, Reuse};
 pub use memory::MemoryRefreshStore;
+#[cfg(feature = "redis")]
+pub use redis::RedisRefreshStore;
 pub use store::{Family, NewFamily, Outcome, RefreshStore, RefreshStoreError, Rotation};
 pub use token::{FamilyId, RefreshToken};
 pub use tokens::{RefreshTokens, RefreshTokensBuilder, Rotated, Session};

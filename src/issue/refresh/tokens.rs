@@ -28,7 +28,7 @@ const MAX_DATA: usize = 4 * 1024;
 
 /// Refresh tokens whose sessions carry data of type `D` and live in a store `S`. Cheap to clone.
 ///
-/// [The module](super::refresh) has an example.
+/// [The module](super) has an example.
 pub struct RefreshTokens<D, S> {
     shared: Arc<Shared<S>>,
     data: PhantomData<fn(D) -> D>,
@@ -66,7 +66,7 @@ impl<D, S> RefreshTokensBuilder<D, S> {
 
     /// For how long the token that was spent last may be presented again, and is answered with the same successor: not at
     /// all unless set, at most 60 seconds; 10 are plenty for a client that tries again at once. See
-    /// [when the answer is lost](super::refresh#when-the-answer-is-lost) for what it gives and what it takes.
+    /// [when the answer is lost](super#when-the-answer-is-lost) for what it gives and what it takes.
     pub fn grace(mut self, window: Duration) -> Self {
         self.shared.grace = window;
         self
