@@ -1,0 +1,64 @@
+//! Ways around the checks that were tried: each was open once.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use http::header::CACHE_CONTROL;
+use http::{Request, Response, StatusCode};
+use serde_json::{Value, json};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
+use tower_jwt_auth::binding::{MemoryReplayStore, ReplayStore};
+use tower_jwt_auth::clock::{Clock, UnixTime};
+use tower_jwt_auth::extract::{self, Cookie, Credential, Header};
+use tower_jwt_auth::forward::ForwardClaims;
+use tower_jwt_auth::testing::Authority;
+use tower_jwt_auth::verify::IssuerResolver;
+use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, JwtAuth, TokenCache, Verifier, providers};
+
+use crate::support::verdict;
+
+/// The handler's `Cache-Control`, and what becomes of it.
+async fn caching(auth: JwtAuth<Value>, request: Request<()>, said: &'static str) -> String {
+    let service = auth.layer(service_fn(move |_: Request<()>| async move {
+        Ok::<_, Infallible>(Response::builder().header(CACHE_CONTROL, said).body(()).expect("a response"))
+    }));
+    let response = service.oneshot(request).await.expect("infallible");
+    assert_eq!(response.status(), StatusCode::OK);
+    response.headers()[CACHE_CONTROL].to_str().expect("ASCII").to_owned()
+}
+
+/// RFC 9111 section 3.5 keeps shared caches from `Authorization` alone.
+#[tokio::test]
+async fn an_answer_to_a_token_in_a_header_of_ones_own_is_kept_out_of_shared_caches() {
+    let authority = Authority::new(Algorithm::ES256);
+    let auth = || JwtAuth::<Value>::new(authority.trusted()).expect("valid");
+    let token = authority.token().sign();
+    let request = || Request::get("/").header("x-token", &token).body(()).expect("a request");
+    let header = auth().extractor(Header::new("x-token").expect("a name"));
+    assert_eq!(caching(header, request(), "max-age=60").await, "private, max-age=60");
+    let closure = auth().extractor(extract::from_fn(|head| match head.headers.get("x-token") {
+        Some(value) => Credential::bearer(value.to_str().unwrap_or_default()).map(Some),
+        None => Ok(None),
+    }));
+    assert_eq!(caching(closure, request(), "max-age=60").await, "private, max-age=60");
+    let bearer = Request::get("/").header("authorization", format!("Bearer {token}")).body(()).expect("a request");
+    assert_eq!(caching(auth().extractor(extract::BearerHeader::new()), bearer, "max-age=60").await, "max-age=60");
+}
+
+/// Where a closure found the token in the query, it cannot be removed there.
+#[tokio::test]
+async fn a_token_that_is_in_no_header_is_not_said_to_be_stripped() {
+    let authority = Authority::new(Algorithm::ES256);
+    let from_query = extract::from_fn(|head| match head.uri.query().and_then(|query| query.strip_prefix("t=")) {
+        Some(token) => Credential::bearer(token).map(Some),
+        None => Ok(None),
+    });
+    let service = ServiceBuilder::new()
+        .layer(JwtAuth::<Value>::new(authority.trusted()).expect("valid").extractor(from_query))
+        .layer(ForwardClaims::new().strip_token())
+        .service(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(()))));
+    let request = Request::get(format!("/?t={}", authority.token().sign())).body(()).expect("a request");
+    assert_eq!(service.oneshot(request).await.expect("infallible").status(), StatusCode::INTERNAL_SERVER_ERROR);
+}
