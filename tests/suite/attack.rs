@@ -47,6 +47,22 @@ async fn an_answer_to_a_token_in_a_header_of_ones_own_is_kept_out_of_shared_cach
     assert_eq!(caching(auth().extractor(extract::BearerHeader::new()), bearer, "max-age=60").await, "max-age=60");
 }
 
+#[tokio::test]
+async fn no_store_is_not_lost_beside_a_quoted_string() {
+    let authority = Authority::new(Algorithm::ES256);
+    let token = authority.token().sign();
+    for said in ["no-store, private=\"set-cookie\"", "no-cache=\"a, b\", No-Store", "x=\"\\\"\", no-store"] {
+        let auth = JwtAuth::<Value>::new(authority.trusted()).expect("valid").extractor(Cookie::new("access"));
+        let request = Request::get("/").header("cookie", format!("access={token}")).body(()).expect("a request");
+        let became = caching(auth, request, said).await.to_ascii_lowercase();
+        assert!(became.contains("no-store"), "{said} became {became}");
+    }
+    let auth = JwtAuth::<Value>::new(authority.trusted()).expect("valid").extractor(Cookie::new("access"));
+    let request = Request::get("/").header("cookie", format!("access={token}")).body(()).expect("a request");
+    let became = caching(auth, request, "x=\", no-store, \", public, y=\"open").await;
+    assert_eq!(became, "private, x=\", no-store, \"");
+}
+
 /// Where a closure found the token in the query, it cannot be removed there.
 #[tokio::test]
 async fn a_token_that_is_in_no_header_is_not_said_to_be_stripped() {
