@@ -207,9 +207,9 @@ fn strip(headers: &mut HeaderMap, carrier: Option<Carrier>) -> Result<(), AuthEr
     Ok(())
 }
 
-/// Equal but for case, and for `_` and `-`.
+/// Equal but for case and for marks: CGI servers make one variable of `X-User-Id`, `x_user_id` and `x.user.id`.
 fn is_alike(one: &[u8], other: &[u8]) -> bool {
-    let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let folded = |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     one.iter().map(folded).eq(other.iter().map(folded))
 }
 

@@ -63,6 +63,28 @@ async fn no_store_is_not_lost_beside_a_quoted_string() {
     assert_eq!(became, "private, x=\", no-store, \"");
 }
 
+/// lighttpd and Apache 2.2 hand a CGI variable `HTTP_X_USER_ID` on for all of these.
+#[tokio::test]
+async fn names_that_become_the_same_variable_are_removed() {
+    let authority = Authority::new(Algorithm::ES256);
+    let forward = ForwardClaims::new().subject("x-user-id").expect("a name");
+    let service = ServiceBuilder::new()
+        .layer(JwtAuth::<Value>::new(authority.trusted()).expect("valid"))
+        .layer(forward)
+        .service(service_fn(async |request: Request<()>| {
+            let mut response = Response::new(());
+            *response.headers_mut() = request.into_parts().0.headers;
+            Ok::<_, Infallible>(response)
+        }));
+    let token = authority.token().claim("sub", "alice").sign();
+    for spoofed in ["x.user.id", "x~user~id", "X-User.Id", "x!user_id", "x-user'id"] {
+        let request = Request::get("/").header("authorization", format!("Bearer {token}")).header(spoofed, "admin");
+        let response = service.clone().oneshot(request.body(()).expect("a request")).await.expect("infallible");
+        assert_eq!(response.headers()["x-user-id"], "alice");
+        assert!(!response.headers().contains_key(spoofed), "{spoofed}");
+    }
+}
+
 /// Where a closure found the token in the query, it cannot be removed there.
 #[tokio::test]
 async fn a_token_that_is_in_no_header_is_not_said_to_be_stripped() {
