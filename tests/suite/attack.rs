@@ -100,3 +100,108 @@ async fn a_token_that_is_in_no_header_is_not_said_to_be_stripped() {
     let request = Request::get(format!("/?t={}", authority.token().sign())).body(()).expect("a request");
     assert_eq!(service.oneshot(request).await.expect("infallible").status(), StatusCode::INTERNAL_SERVER_ERROR);
 }
+
+/// A trusted name and its resolver, which counts other names and never answers for them.
+fn resolver_that_hangs_on_strangers(tenant: Arc<Authority>, strangers: Arc<AtomicUsize>) -> IssuerResolver {
+    IssuerResolver::new(move |iss: String| {
+        let issuer = (iss == tenant.name()).then(|| tenant.trusted());
+        strangers.fetch_add(usize::from(issuer.is_none()), Ordering::Relaxed);
+        async move {
+            match issuer {
+                Some(issuer) => Ok(Some(issuer)),
+                None => std::future::pending().await,
+            }
+        }
+    })
+}
+
+#[tokio::test]
+async fn invented_issuers_do_not_keep_known_tenants_from_being_asked_about_again() {
+    let clock = Clock::manual(UnixTime::from_secs(1_700_000_000));
+    let tenant = Arc::new(Authority::new(Algorithm::ES256).with_clock(clock.clone()));
+    let strangers = Arc::<AtomicUsize>::default();
+    let resolver = resolver_that_hangs_on_strangers(Arc::clone(&tenant), Arc::clone(&strangers));
+    let verifier = Verifier::<Value>::builder().resolver(resolver).clock(clock.clone()).build().expect("valid");
+    let token = tenant.token().expires_in(99_999).sign();
+    assert_eq!(verdict(&verifier, &token).await, Ok(()));
+    let flood: Vec<_> = (0..64)
+        .map(|n| {
+            let (verifier, token) = (verifier.clone(), tenant.token().claim("iss", format!("https://{n}.evil")).sign());
+            tokio::spawn(async move { verdict(&verifier, &token).await })
+        })
+        .collect();
+    while strangers.load(Ordering::Relaxed) < 64 {
+        tokio::task::yield_now().await;
+    }
+    clock.advance(Duration::from_secs(600));
+    assert_eq!(verdict(&verifier, &token).await, Ok(()), "64 forged tokens shut out every tenant");
+    flood.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+#[tokio::test]
+async fn an_answer_from_before_an_issuer_was_forgotten_is_not_kept() {
+    let tenant = Arc::new(Authority::new(Algorithm::ES256));
+    let is_trusted = Arc::new(AtomicBool::new(true));
+    let (asked, answers) = (Arc::new(tokio::sync::Notify::new()), Arc::new(tokio::sync::Notify::new()));
+    let resolver = {
+        let (tenant, is_trusted) = (Arc::clone(&tenant), Arc::clone(&is_trusted));
+        let (asked, answers) = (Arc::clone(&asked), Arc::clone(&answers));
+        IssuerResolver::new(move |_| {
+            // What the database says now, and what takes time to arrive.
+            let issuer = is_trusted.load(Ordering::Relaxed).then(|| tenant.trusted());
+            let (asked, answers) = (Arc::clone(&asked), Arc::clone(&answers));
+            async move {
+                asked.notify_one();
+                if issuer.is_some() {
+                    answers.notified().await;
+                }
+                Ok(issuer)
+            }
+        })
+    };
+    let verifier = Verifier::<Value>::builder().resolver(resolver).build().expect("valid");
+    let token = tenant.token().sign();
+    let early = {
+        let (verifier, token) = (verifier.clone(), token.clone());
+        tokio::spawn(async move { verdict(&verifier, &token).await })
+    };
+    asked.notified().await;
+    is_trusted.store(false, Ordering::Relaxed);
+    verifier.forget_issuer(tenant.name());
+    answers.notify_one();
+    assert_eq!(early.await.expect("no panic"), Ok(()), "it came before");
+    assert_eq!(verdict(&verifier, &token).await, Err(Kind::InvalidIssuer), "withdrawn, and told so");
+}
+
+#[tokio::test]
+async fn a_verdict_on_an_issuer_that_was_forgotten_is_not_remembered() {
+    let tenant = Arc::new(Authority::new(Algorithm::ES256));
+    for is_nameless in [true, false] {
+        let is_trusted = Arc::new(AtomicBool::new(true));
+        let keys = tenant.key_set();
+        let resolver = {
+            let (tenant, is_trusted) = (Arc::clone(&tenant), Arc::clone(&is_trusted));
+            IssuerResolver::new(move |_| {
+                // Or one whose first name is also that of an issuer in the list.
+                let issuer = if is_nameless {
+                    Issuer::danger_any_issuer(keys.clone())
+                } else {
+                    Issuer::new("https://fixed.test", keys.clone()).alias(tenant.name())
+                };
+                let issuer = issuer.audience(tenant.audience());
+                let answer = is_trusted.load(Ordering::Relaxed).then_some(issuer);
+                async move { Ok(answer) }
+            })
+        };
+        let fixed = Authority::new(Algorithm::ES256).named("https://fixed.test");
+        let builder = Verifier::<Value>::builder().trust(fixed.trusted()).resolver(resolver);
+        let verifier = builder.cache(TokenCache::new(10)).build().expect("valid");
+        let token = tenant.token().sign();
+        for _ in 0..2 {
+            assert_eq!(verdict(&verifier, &token).await, Ok(()));
+        }
+        is_trusted.store(false, Ordering::Relaxed);
+        verifier.forget_issuer(tenant.name());
+        assert_eq!(verdict(&verifier, &token).await, Err(Kind::InvalidIssuer), "nameless: {is_nameless}");
+    }
+}
