@@ -101,6 +101,38 @@ async fn a_token_that_is_in_no_header_is_not_said_to_be_stripped() {
     assert_eq!(service.oneshot(request).await.expect("infallible").status(), StatusCode::INTERNAL_SERVER_ERROR);
 }
 
+/// Everybody can name an environment, a branch or a workflow.
+#[test]
+fn a_rule_that_names_nobody_does_not_open_a_shared_issuer() {
+    let build = |issuer: Issuer, claim: &'static str, value: &str| {
+        Verifier::<Value>::new(issuer.audience("a").require_claim_value(claim, [value])).map(drop)
+    };
+    let keys = || Authority::new(Algorithm::RS256).key_set();
+    let github = || providers::github_actions().with_keys(keys());
+    let gitlab = || providers::gitlab("gitlab.com").expect("a host").with_keys(keys());
+    for (claim, value) in [("environment", "production"), ("ref", "refs/heads/main"), ("event_name", "push")] {
+        assert!(build(github(), claim, value).is_err(), "{claim}");
+    }
+    assert!(build(gitlab(), "ref", "main").is_err());
+    assert!(build(providers::google().with_keys(keys()), "azp", "client").is_err());
+    assert!(build(providers::entra_multi_tenant().with_keys(keys()), "azp", "client").is_err());
+    for claim in ["sub", "repository", "repository_id", "repository_owner", "repository_owner_id"] {
+        assert!(build(github(), claim, "x").is_ok(), "{claim}");
+    }
+    for claim in ["sub", "project_path", "project_id", "namespace_path", "namespace_id"] {
+        assert!(build(gitlab(), claim, "x").is_ok(), "{claim}");
+    }
+    for claim in ["sub", "hd", "email"] {
+        assert!(build(providers::google().with_keys(keys()), claim, "x").is_ok(), "{claim}");
+    }
+    // Beside one that names somebody, it is welcome.
+    let both = github().audience("a").require_claim_value("environment", ["production"]);
+    assert!(Verifier::<Value>::new(both.require_claim_value("repository", ["o/r"])).is_ok());
+    // A shared issuer of one's own: whatever one says.
+    let own = Issuer::new("https://own.test", keys()).shared();
+    assert!(build(own, "group", "x").is_ok());
+}
+
 /// A trusted name and its resolver, which counts other names and never answers for them.
 fn resolver_that_hangs_on_strangers(tenant: Arc<Authority>, strangers: Arc<AtomicUsize>) -> IssuerResolver {
     IssuerResolver::new(move |iss: String| {
