@@ -237,3 +237,38 @@ async fn a_verdict_on_an_issuer_that_was_forgotten_is_not_remembered() {
         assert_eq!(verdict(&verifier, &token).await, Err(Kind::InvalidIssuer), "nameless: {is_nameless}");
     }
 }
+
+/// A proof that lies 30 s ahead is good for 330 s and no second less.
+#[cfg(feature = "redis")]
+#[tokio::test]
+async fn a_used_proof_stays_on_the_server_for_as_long_as_it_could_pass() {
+    use crate::redis_server::RedisServer;
+    use tower_jwt_auth::binding::{Dpop, RedisReplayStore};
+    use tower_jwt_auth::testing::DpopClient;
+
+    let (authority, client, server) =
+        (Authority::new(Algorithm::ES256), DpopClient::new(Algorithm::ES256), RedisServer::start());
+    let store = RedisReplayStore::new(server.redis());
+    let dpop = Dpop::new("https://a.test").expect("a URL").replay_store(store);
+    let auth = JwtAuth::<Value>::new(authority.trusted()).expect("valid").dpop(dpop);
+    let token = authority.token().claim("cnf", json!({"jkt": client.thumbprint()})).sign();
+    let proof = client.proof("GET", "https://a.test/", &token).sign();
+    let request = Request::get("/").header("authorization", format!("DPoP {token}")).header("dpop", proof);
+    let service = auth.layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(()))));
+
+    // Not at the very start of a second, where nothing is rounded off.
+    let (seconds, micros): (u64, u64) = loop {
+        let (seconds, micros) = server.ask(&["TIME"]);
+        if (100_000..800_000).contains(&micros) {
+            break (seconds, micros);
+        }
+    };
+    let response = service.oneshot(request.body(()).expect("a request")).await.expect("infallible");
+    assert_eq!(response.status(), StatusCode::OK);
+    let keys: Vec<String> = server.ask(&["KEYS", "*"]);
+    let of_client = keys.iter().find(|key| !key.ends_with("counts")).expect("a set");
+    let entries: Vec<(Vec<u8>, u64)> = server.ask(&["ZRANGE", of_client, "0", "-1", "WITHSCORES"]);
+    // It leaves when the server's clock, in whole seconds, reaches its score.
+    let leaves = entries[0].1 * 1_000_000;
+    assert!(leaves >= (seconds + 330) * 1_000_000 + micros, "it leaves before 330 s have passed");
+}
