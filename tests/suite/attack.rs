@@ -238,6 +238,25 @@ async fn a_verdict_on_an_issuer_that_was_forgotten_is_not_remembered() {
     }
 }
 
+#[tokio::test]
+async fn a_record_of_proofs_by_default_is_not_full_from_the_start() {
+    use tower_jwt_auth::binding::Dpop;
+    use tower_jwt_auth::testing::DpopClient;
+
+    fn default<T: Default + ReplayStore>() -> T {
+        T::default()
+    }
+    let (authority, client) = (Authority::new(Algorithm::ES256), DpopClient::new(Algorithm::ES256));
+    let dpop = Dpop::new("https://a.test").expect("a URL").replay_store(default::<MemoryReplayStore>());
+    let auth = JwtAuth::<Value>::new(authority.trusted()).expect("valid").dpop(dpop);
+    let token = authority.token().claim("cnf", json!({"jkt": client.thumbprint()})).sign();
+    let proof = client.proof("GET", "https://a.test/", &token).sign();
+    let request = Request::get("/").header("authorization", format!("DPoP {token}")).header("dpop", proof);
+    let service = auth.layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(()))));
+    let response = service.oneshot(request.body(()).expect("a request")).await.expect("infallible");
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
 /// A proof that lies 30 s ahead is good for 330 s and no second less.
 #[cfg(feature = "redis")]
 #[tokio::test]
