@@ -105,7 +105,11 @@ impl Issuer {
 
     /// An issuer that is known by something else than one name.
     pub(crate) fn ruled(rule: IssuerRule, keys: impl KeySource) -> Self {
-        Self { rule, ..Self::new("", keys) }
+        let types = match rule {
+            IssuerRule::TrustDomain(_) => TypeRule::svid(),
+            _ => TypeRule::default(),
+        };
+        Self { rule, types, ..Self::new("", keys) }
     }
 
     /// Another name that this issuer uses in `iss` (Google has two).

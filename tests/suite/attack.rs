@@ -133,6 +133,21 @@ fn a_rule_that_names_nobody_does_not_open_a_shared_issuer() {
     assert!(build(own, "group", "x").is_ok());
 }
 
+/// JWT-SVID section 2.3.
+#[tokio::test]
+async fn a_jwt_svid_is_of_no_other_type() {
+    let authority = Authority::new(Algorithm::ES256).for_audience("spiffe://example.org/api");
+    let provider = providers::spiffe("example.org", "https://spire.example.org/bundle").expect("a trust domain");
+    let issuer = provider.with_keys(authority.key_set()).audience("spiffe://example.org/api");
+    let verifier = Verifier::new(issuer).expect("valid");
+    let svid = || authority.token().claim("sub", "spiffe://example.org/web");
+    for typ in ["JWT", "JOSE"] {
+        assert_eq!(verdict(&verifier, &svid().header("typ", typ).sign()).await, Ok(()));
+    }
+    assert_eq!(verdict(&verifier, &svid().without_header("typ").sign()).await, Ok(()));
+    assert_eq!(verdict(&verifier, &svid().header("typ", "at+jwt").sign()).await, Err(Kind::WrongType));
+}
+
 /// A trusted name and its resolver, which counts other names and never answers for them.
 fn resolver_that_hangs_on_strangers(tenant: Arc<Authority>, strangers: Arc<AtomicUsize>) -> IssuerResolver {
     IssuerResolver::new(move |iss: String| {
