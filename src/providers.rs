@@ -13,8 +13,8 @@
 //! | [`entra_multi_tenant`] | `iss` is that of the tenant in `tid`, and the key one for that tenant; a rule on `tid` is required | the same |
 //! | [`keycloak`] | nothing; roles with [`KeycloakRoles`] | `typ: at+jwt`; often an `aud` of one's own: add an audience mapper |
 //! | [`google`] | a rule on a claim is required (`hd`, `email`, `sub`) | id tokens only: access tokens are opaque |
-//! | [`github_actions`] | a rule on a claim is required (`repository`, `repository_owner_id`, `environment`) | `client_id`, scopes |
-//! | [`gitlab`] | a rule on a claim is required (`project_path`, `namespace_id`) | `client_id`, scopes |
+//! | [`github_actions`] | a rule on a claim that says whose it is is required (`repository`, `repository_owner_id`); `environment` or `ref` alone do not: everybody can name one so | `client_id`, scopes |
+//! | [`gitlab`] | a rule on a claim that says whose it is is required (`project_path`, `namespace_id`) | `client_id`, scopes |
 //! | [`kubernetes`] | nothing: give the service account with a rule on `sub` | `client_id`, scopes, `typ` |
 //! | [`spiffe`] | the trust domain of `sub` stands for `iss`; keys have `use` `jwt-svid` | `iss`, `jti`, `client_id`, scopes |
 //! | [`cloudflare_access`] | nothing: the audience is the AUD tag of the application | keys and name are the team's, so every application shares them; `typ`, scopes |
@@ -60,7 +60,8 @@ pub struct Provider {
     aliases: &'static [&'static str],
     #[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "nothing is fetched then"))]
     place: Place,
-    is_shared: bool,
+    /// Of a shared issuer: the claims that say whose a token is.
+    shared_by: Option<&'static [&'static str]>,
     audience_claim: Option<&'static str>,
     values: Vec<(&'static str, String)>,
     /// What names a token where it is not `jti`.
@@ -96,7 +97,7 @@ impl Provider {
     fn new(name: String) -> Self {
         let (aliases, place) = (&[][..], Place::Named);
         let (known_by, values) = (KnownBy::Name, Vec::new());
-        Self { name, known_by, aliases, place, is_shared: false, audience_claim: None, values, revocation_claim: None }
+        Self { name, known_by, aliases, place, shared_by: None, audience_claim: None, values, revocation_claim: None }
     }
 
     /// What its tokens have in `iss`: a template for [`entra_multi_tenant`]; for [`spiffe`] what their `sub` starts with.
@@ -145,7 +146,10 @@ impl Provider {
         if let Some(claim) = self.revocation_claim {
             issuer = issuer.revocation_claims([claim]);
         }
-        if self.is_shared { issuer.shared() } else { issuer }
+        match self.shared_by {
+            Some(claims) => issuer.shared_by(claims),
+            None => issuer,
+        }
     }
 }
 
@@ -228,7 +232,7 @@ pub fn entra_multi_tenant() -> Provider {
     let metadata = "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration";
     let known_by = Template::parse(name).map_or(KnownBy::Name, KnownBy::Tenant);
     let place = Place::Metadata(metadata.to_owned());
-    Provider { known_by, place, is_shared: true, ..Provider::new(name.to_owned()) }
+    Provider { known_by, place, shared_by: Some(&["tid", "sub"]), ..Provider::new(name.to_owned()) }
 }
 
 /// Microsoft Entra, tokens of version 1: those of an application whose manifest does not ask for version 2. The audience is
@@ -257,13 +261,14 @@ pub fn keycloak(server: &str, realm: &str) -> Result<Provider, ConfigError> {
 /// client. Everybody with an account can get one: say who may come with a rule on `hd`, `email` or `sub`.
 pub fn google() -> Provider {
     let name = "https://accounts.google.com".to_owned();
-    Provider { aliases: &["accounts.google.com"], is_shared: true, ..Provider::new(name) }
+    Provider { aliases: &["accounts.google.com"], shared_by: Some(&["hd", "email", "sub"]), ..Provider::new(name) }
 }
 
 /// [GitHub Actions](https://docs.github.com/en/actions/concepts/security/openid-connect). Every workflow can ask for a token
 /// for any audience: say whose may come with a rule on `repository`, `repository_owner_id` or `sub`.
 pub fn github_actions() -> Provider {
-    Provider { is_shared: true, ..Provider::new("https://token.actions.githubusercontent.com".to_owned()) }
+    let whose = &["sub", "repository", "repository_id", "repository_owner", "repository_owner_id", "enterprise_id"];
+    Provider { shared_by: Some(whose), ..Provider::new("https://token.actions.githubusercontent.com".to_owned()) }
 }
 
 /// [GitLab CI](https://docs.gitlab.com/ci/secrets/id_token_authentication/) of GitLab.com, or of a server of one's own. Every
@@ -272,7 +277,8 @@ pub fn github_actions() -> Provider {
 /// # Errors
 /// When the host is none.
 pub fn gitlab(domain: &str) -> Result<Provider, ConfigError> {
-    Ok(Provider { is_shared: true, ..Provider::new(format!("https://{}", host(domain)?)) })
+    let whose = &["sub", "project_path", "project_id", "namespace_path", "namespace_id"];
+    Ok(Provider { shared_by: Some(whose), ..Provider::new(format!("https://{}", host(domain)?)) })
 }
 
 /// [Kubernetes](https://kubernetes.io/docs/tasks/configure-pod-container/configure-service-account/#serviceaccount-token-volume-projection)

@@ -40,7 +40,7 @@ impl BearerHeader {
         }
         let Some((scheme, token)) = after_scheme(value.as_bytes())? else { return Ok(None) };
         let token = std::str::from_utf8(token).map_err(|_| AuthErrorKind::MalformedCredential)?;
-        Ok(Some(Credential::unchecked(token.into(), scheme, Carrier::Header)))
+        Ok(Some(Credential::unchecked(token.into(), scheme, Carrier::Authorization)))
     }
 }
 

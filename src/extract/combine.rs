@@ -2,7 +2,7 @@
 
 use http::request::Parts;
 
-use super::{Carrier, Credential, ExtractToken};
+use super::{Credential, ExtractToken};
 use crate::error::{AuthError, AuthErrorKind};
 
 /// One source or another: what `or` of the built-in sources returns.
@@ -44,7 +44,7 @@ impl<A, B> Or<A, B> {
 impl<A: ExtractToken, B: ExtractToken> ExtractToken for Or<A, B> {
     fn extract<'a>(&'a self, head: &'a Parts) -> Result<Option<Credential<'a>>, AuthError> {
         let found = [self.first.extract(head), self.second.extract(head)];
-        let is_header = |found: &Result<Option<Credential<'_>>, AuthError>| matches!(found, Ok(Some(credential)) if credential.carrier() == Carrier::Header);
+        let is_header = |found: &Result<Option<Credential<'_>>, AuthError>| matches!(found, Ok(Some(credential)) if credential.carrier().is_header());
         match found {
             [one, other] if self.prefers_header && is_header(&one) && !is_header(&other) => one,
             [one, other] if self.prefers_header && is_header(&other) && !is_header(&one) => other,

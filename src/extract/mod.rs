@@ -6,7 +6,8 @@
 //! - Two credentials in one request are refused, never "the first wins" (RFC 6750 §2): two `Authorization` headers, the
 //!   same cookie twice, or two sources combined by `or`, unless [`prefer_header`](Or::prefer_header) says otherwise.
 //! - A browser sends cookies with requests that other sites cause: [`Cookie`] refuses those (CSRF).
-//! - Answers to requests with a token in a cookie or in the query are `Cache-Control: private`.
+//! - Answers to requests with a token elsewhere than in `Authorization`, the one place that shared caches know (RFC 9111
+//!   §3.5), are `Cache-Control: private`; those to websocket handshakes are not kept anyway.
 //! - The header that carries the token is marked sensitive. A token in the query stands in the access logs of others.
 //!
 //! ```
@@ -76,10 +77,21 @@ pub struct Credential<'a> {
 /// The part of a request that carries a token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Carrier {
+    /// The header `Authorization`, of which caches know (RFC 9111 §3.5).
+    Authorization,
+    /// Any other header.
     Header,
     Cookie,
     Query,
     WebSocketProtocol,
+    /// A closure found it, and it stands in no header.
+    Elsewhere,
+}
+
+impl Carrier {
+    pub(crate) fn is_header(self) -> bool {
+        matches!(self, Self::Authorization | Self::Header)
+    }
 }
 
 impl<'a> Credential<'a> {

@@ -107,7 +107,8 @@ impl ForwardClaims {
 
     /// Removes the token from the request: the `Authorization` header, and every header that is marked sensitive, as the
     /// layer marks the one that carries the token. One that came in a cookie goes with all cookies. One that came in the
-    /// query or in a websocket protocol cannot be removed: the request is refused with 500, and the log says so.
+    /// query or in a websocket protocol, or that a closure found and no header holds as it is, cannot be removed: the
+    /// request is refused with 500, and the log says so.
     #[must_use]
     pub fn strip_token(mut self) -> Self {
         self.strips_token = true;
@@ -208,7 +209,7 @@ fn strip(headers: &mut HeaderMap, carrier: Option<Carrier>) -> Result<(), AuthEr
         Some(Carrier::Cookie) => {
             headers.remove(COOKIE);
         }
-        Some(Carrier::Header) => {
+        Some(Carrier::Authorization | Carrier::Header) => {
             // The layer has marked it; nothing else that is sensitive is for the next hop either.
             let names: Vec<_> =
                 headers.iter().filter(|(_, value)| value.is_sensitive()).map(|(name, _)| name.clone()).collect();
@@ -216,7 +217,7 @@ fn strip(headers: &mut HeaderMap, carrier: Option<Carrier>) -> Result<(), AuthEr
                 headers.remove(name);
             }
         }
-        Some(Carrier::Query | Carrier::WebSocketProtocol) => {
+        Some(Carrier::Query | Carrier::WebSocketProtocol | Carrier::Elsewhere) => {
             events::not_stripped();
             return Err(AuthErrorKind::Misconfigured.into());
         }
@@ -224,9 +225,9 @@ fn strip(headers: &mut HeaderMap, carrier: Option<Carrier>) -> Result<(), AuthEr
     Ok(())
 }
 
-/// Equal but for case, and for `_` and `-`.
+/// Equal but for case and for marks: CGI servers make one variable of `X-User-Id`, `x_user_id` and `x.user.id`.
 fn is_alike(one: &[u8], other: &[u8]) -> bool {
-    let folded = |byte: &u8| if *byte == b'_' { b'-' } else { byte.to_ascii_lowercase() };
+    let folded = |byte: &u8| if byte.is_ascii_alphanumeric() { byte.to_ascii_lowercase() } else { b'-' };
     one.iter().map(folded).eq(other.iter().map(folded))
 }
 

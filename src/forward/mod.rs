@@ -3,7 +3,7 @@
 //! # What the token says, in headers
 //!
 //! - [`ForwardClaims`] sets headers from the token. Copies that came in are removed first, whatever their case, and with
-//!   `_` for `-`, which some servers take for the same: no client can say who it is. They are removed for anonymous
+//!   `_`, `.` or another mark for `-`, which some servers take for the same: no client can say who it is. They are removed for anonymous
 //!   requests too, and where the token lacks the claim.
 //! - A value that cannot stand in a header (other than visible ASCII and inner spaces, or over 4 KiB) is not sent, and the
 //!   request is refused with 403: the next hop would otherwise take it for a token without the claim.

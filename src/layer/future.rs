@@ -111,10 +111,7 @@ fn after<C: Send + Sync + 'static>(pending: Pending, jwt: Jwt<C>) -> Verificatio
 fn make_private(headers: &mut HeaderMap) {
     let said: Vec<_> =
         headers.get_all(CACHE_CONTROL).iter().map(|value| value.as_bytes().to_ascii_lowercase()).collect();
-    // A quoted string may hold commas: what holds one is not kept.
-    let is_plain = |value: &&Vec<u8>| !value.contains(&b'"');
-    let directives =
-        said.iter().filter(is_plain).flat_map(|value| value.split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+    let directives = said.iter().flat_map(|value| split_at_commas(value));
     let name =
         |directive: &[u8]| directive.split(|&byte| byte == b'=').next().unwrap_or_default().trim_ascii().to_vec();
     if directives.clone().any(|directive| directive == b"no-store") {
@@ -122,11 +119,27 @@ fn make_private(headers: &mut HeaderMap) {
     }
     let kept = directives.filter(|directive| {
         !directive.is_empty()
+            && memchr::memchr_iter(b'"', directive).count().is_multiple_of(2)
             && !matches!(&*name(directive), b"public" | b"private" | b"s-maxage" | b"proxy-revalidate")
     });
     let all: Vec<_> = std::iter::once(&b"private"[..]).chain(kept).collect();
     let value = HeaderValue::from_bytes(&all.join(&b", "[..]));
     headers.insert(CACHE_CONTROL, value.unwrap_or(HeaderValue::from_static("private")));
+}
+
+/// The members of a list; a quoted string may hold commas (RFC 9110 §5.6.1, §5.6.4).
+fn split_at_commas(value: &[u8]) -> impl Iterator<Item = &[u8]> + Clone {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    let members = value.split(move |&byte| {
+        match byte {
+            _ if is_escaped => is_escaped = false,
+            b'\\' if is_quoted => is_escaped = true,
+            b'"' => is_quoted = !is_quoted,
+            _ => {}
+        }
+        byte == b',' && !is_quoted
+    });
+    members.map(<[u8]>::trim_ascii)
 }
 
 /// In place: a response that is moved once more is copied.

@@ -259,15 +259,15 @@ pub(super) struct Presented {
 pub(super) enum Caching {
     /// Caches know that from the `Authorization` header (RFC 9111 §3.5).
     AsIs,
-    /// They do not see it in a cookie or in the query.
+    /// They do not see it in a cookie, in the query, or in a header of one's own.
     Private,
 }
 
 impl From<Carrier> for Caching {
     fn from(carrier: Carrier) -> Self {
         match carrier {
-            Carrier::Header | Carrier::WebSocketProtocol => Self::AsIs,
-            Carrier::Cookie | Carrier::Query => Self::Private,
+            Carrier::Authorization | Carrier::WebSocketProtocol => Self::AsIs,
+            Carrier::Header | Carrier::Cookie | Carrier::Query | Carrier::Elsewhere => Self::Private,
         }
     }
 }
@@ -299,7 +299,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
             }
         };
         let scheme = credential.scheme();
-        let carrier = credential.carrier();
+        let mut carrier = credential.carrier();
         let verdict = match self.verifier.verify_now(credential.token()) {
             Some(Err(_)) if !credential.is_well_formed() => Some(Err(AuthErrorKind::MalformedCredential.into())),
             Some(Ok(jwt)) => Some(self.check_binding(&jwt, scheme, credential.token(), head).map(|wait| (jwt, wait))),
@@ -313,7 +313,10 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
         if is_elsewhere && let Some(token) = &token {
             let finder = memchr::memmem::Finder::new(token);
             let carriers = head.headers.values_mut().filter(|value| finder.find(value.as_bytes()).is_some());
-            carriers.for_each(|value| value.set_sensitive(true));
+            let count = carriers.map(|value| value.set_sensitive(true)).count();
+            if count == 0 && carrier == Carrier::Header {
+                carrier = Carrier::Elsewhere;
+            }
         }
         match verdict {
             Some(Ok((jwt, None))) => {

@@ -24,6 +24,11 @@ impl TypeRule {
         Self { accepted, may_be_absent: false }
     }
 
+    /// What a JWT-SVID may say (SPIFFE JWT-SVID §2.3).
+    pub(crate) fn svid() -> Self {
+        Self { accepted: vec!["JWT".into(), "JOSE".into()], may_be_absent: true }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.accepted.is_empty()
     }

@@ -406,10 +406,16 @@ impl Issuers {
         }
     }
 
-    /// True while tokens of this issuer would be judged by this very configuration.
-    pub(super) fn still_trusts(&self, issuer: &Arc<Trusted>, now: UnixTime) -> bool {
-        let (Some(resolver), Some(name)) = (&self.resolver, issuer.name()) else { return true };
-        let is_fixed = matches!(&self.fixed, Fixed::Several(issuers) if issuers.by_name.contains_key(name));
-        is_fixed || matches!(resolver.recall(name, now), Some(Ok(known)) if Arc::ptr_eq(&known, issuer))
+    /// True while tokens of this issuer, with this `iss`, would be judged by this very configuration.
+    pub(super) fn still_trusts(&self, issuer: &Arc<Trusted>, iss: Option<&str>, now: UnixTime) -> bool {
+        let Some(resolver) = &self.resolver else { return true };
+        let is_fixed = match (&self.fixed, issuer.name()) {
+            (Fixed::Several(issuers), Some(name)) => {
+                issuers.by_name.get(name).is_some_and(|fixed| Arc::ptr_eq(fixed, issuer))
+            }
+            _ => false,
+        };
+        let is_resolved = |iss| matches!(resolver.recall(iss, now), Some(Ok(known)) if Arc::ptr_eq(&known, issuer));
+        is_fixed || iss.is_some_and(is_resolved)
     }
 }

@@ -61,8 +61,8 @@ pub(super) struct Lists {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Subjects {
     Known,
-    /// Strangers too.
-    Shared,
+    /// Strangers too; a rule on one of these claims says who, or on any claim where there are none.
+    Shared(&'static [&'static str]),
     /// Strangers too, and they may come.
     Anybody,
 }
@@ -116,7 +116,11 @@ impl Issuer {
 
     /// An issuer that is known by something else than one name.
     pub(crate) fn ruled(rule: IssuerRule, keys: impl KeySource) -> Self {
-        Self { rule, ..Self::new("", keys) }
+        let types = match rule {
+            IssuerRule::TrustDomain(_) => TypeRule::svid(),
+            _ => TypeRule::default(),
+        };
+        Self { rule, types, ..Self::new("", keys) }
     }
 
     /// Another name that this issuer uses in `iss` (Google has two).
@@ -220,9 +224,14 @@ impl Issuer {
 
     /// Marks an issuer from which strangers can get a token for any audience: it is then not built without a
     /// [rule on a claim](Self::require_claim_value). Those of [`providers`](crate::providers) are marked.
-    pub fn shared(mut self) -> Self {
+    pub fn shared(self) -> Self {
+        self.shared_by(&[])
+    }
+
+    /// The same, with the claims of which one has to say who may come.
+    pub(crate) fn shared_by(mut self, claims: &'static [&'static str]) -> Self {
         if self.subjects == Subjects::Known {
-            self.subjects = Subjects::Shared;
+            self.subjects = Subjects::Shared(claims);
         }
         self
     }
@@ -350,11 +359,14 @@ impl Issuer {
     /// The rules on the values of claims.
     fn check_values(&self) -> Result<(), ConfigError> {
         let valued = &self.claims.valued;
-        if self.subjects == Subjects::Shared && valued.is_empty() {
-            return Err(ConfigError::new(
+        if let Subjects::Shared(claims) = self.subjects
+            && !valued.iter().any(|(name, _)| claims.is_empty() || claims.contains(&&**name))
+        {
+            let on = if claims.is_empty() { String::new() } else { format!(" on `{}`", claims.join("`, `")) };
+            return Err(ConfigError::new(format!(
                 "strangers can get tokens for any audience from this issuer: say who may come with \
-                 `.require_claim_value(…)`, or take everybody with `.danger_any_subject()`",
-            ));
+                 `.require_claim_value(…)`{on}, or take everybody with `.danger_any_subject()`"
+            )));
         }
         if valued.len() > 64 {
             return Err(ConfigError::new("at most 64 claims can have required values"));

@@ -51,6 +51,10 @@ pub struct IssuerResolver {
     waiting: AtomicUsize,
     /// What the verifier's lists of revocations ask for.
     lists: Lists,
+    /// Those among them that ask about a name that was trusted before: invented names must not take their places.
+    renewing: AtomicUsize,
+    /// Counts how often a name was forgotten: an answer from before is not kept.
+    forgotten: AtomicUsize,
     /// Counts uses: the smallest mark is the least recently used.
     uses: AtomicUsize,
 }
@@ -80,6 +84,8 @@ impl IssuerResolver {
             refused: Mutex::default(),
             waiting: AtomicUsize::new(0),
             lists: Lists::default(),
+            renewing: AtomicUsize::new(0),
+            forgotten: AtomicUsize::new(0),
             uses: AtomicUsize::new(0),
         }
     }
@@ -111,7 +117,8 @@ impl IssuerResolver {
         self
     }
 
-    /// How many requests wait for the function at once: 64. Those beyond get 503 at once.
+    /// How many requests wait for the function at once: 64 for names that are new, and 64 for those that were trusted
+    /// before. Those beyond get 503 at once.
     #[must_use]
     pub fn most_waiting(mut self, requests: usize) -> Self {
         self.most_waiting = requests;
@@ -141,7 +148,9 @@ impl IssuerResolver {
     }
 
     pub(super) fn forget(&self, iss: &str) {
-        self.known.write().unwrap_or_else(PoisonError::into_inner).remove(iss);
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        self.forgotten.fetch_add(1, Ordering::Relaxed);
+        known.remove(iss);
     }
 
     /// Asks the function.
@@ -149,14 +158,17 @@ impl IssuerResolver {
         if let Some(known) = self.recall(iss, now) {
             return Ok(known?);
         }
-        let _waiting = Waiting::new(&self.waiting, self.most_waiting)
+        let is_known = self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(iss);
+        let places = if is_known { &self.renewing } else { &self.waiting };
+        let forgotten = self.forgotten.load(Ordering::Relaxed);
+        let _waiting = Waiting::new(places, self.most_waiting)
             .ok_or_else(|| KeyError::new("too many requests wait for an issuer to be resolved"))?;
         match (self.resolve)(iss.to_owned()).await {
             Ok(Some(issuer)) => {
                 let issuer = issuer
                     .build(self.lists)
                     .map_err(|error| AuthError::new(AuthErrorKind::Misconfigured).with_detail(error.to_string()))?;
-                Ok(self.keep(iss, issuer, now))
+                Ok(self.keep(iss, issuer, now, forgotten))
             }
             Ok(None) => {
                 self.forget(iss);
@@ -169,8 +181,12 @@ impl IssuerResolver {
     }
 
     /// Keeps an issuer; of several that came at once, the first stays and serves all.
-    fn keep(&self, iss: &str, issuer: Trusted, now: UnixTime) -> Arc<Trusted> {
+    fn keep(&self, iss: &str, issuer: Trusted, now: UnixTime, forgotten: usize) -> Arc<Trusted> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if self.forgotten.load(Ordering::Relaxed) != forgotten {
+            // The answer may be older than what was forgotten: good for the one who asked.
+            return Arc::new(issuer);
+        }
         if let Some(first) = known.get(iss).filter(|known| now < known.until) {
             return Arc::clone(&first.issuer);
         }

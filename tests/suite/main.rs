@@ -1,6 +1,7 @@
 //! One binary: a module for each capability, its tests named as sentences.
 
 mod answers;
+mod attack;
 mod axum;
 mod browser;
 mod dpop;

@@ -37,10 +37,11 @@ struct Shared {
 }
 
 /// The proofs of one key are a sorted set, by the time at which they leave. How many there are in all is counted in
-/// buckets of 30 seconds, each of which leaves when its last proof has: never fewer than there are.
+/// buckets of 30 seconds, each of which leaves when its last proof has: never fewer than there are. Time is in
+/// whole seconds, rounded down: one more makes sure that no proof leaves early.
 const SCRIPT: &str = r"
 local now = tonumber(redis.call('TIME')[1])
-local lives = tonumber(ARGV[2])
+local lives = tonumber(ARGV[2]) + 1
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 if redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
 local bucket = math.floor(now / 30)

@@ -97,7 +97,6 @@ impl fmt::Debug for UsedProof {
 
 /// A record in the memory of this process: 1,000,000 proofs, 1,000 of one key; while it is full, requests with further
 /// proofs are answered 503.
-#[derive(Default)]
 pub struct MemoryReplayStore {
     most: usize,
     most_of_one_key: u32,
@@ -122,6 +121,12 @@ impl MemoryReplayStore {
     /// With other bounds: in all, and for one key. A proof takes about 250 bytes.
     pub fn with_bounds(most: usize, most_of_one_key: u32) -> Self {
         Self { most, most_of_one_key, used: Mutex::default() }
+    }
+}
+
+impl Default for MemoryReplayStore {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
