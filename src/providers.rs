@@ -9,7 +9,7 @@
 //! | [`auth0`] | nothing: the name ends with a slash | `typ` is `JWT` unless the RFC 9068 profile is chosen for the API; scopes may be in `permissions` |
 //! | [`okta`], [`okta_org`] | nothing | `client_id` (it is `cid`), `typ`; tokens of the org server are for Okta itself, and their form may change |
 //! | [`cognito_access`], [`cognito_id`] | `token_use`; access tokens are told apart by `client_id` | access tokens: `aud`, `typ` |
-//! | [`entra`], [`entra_v1`] | `tid` is the tenant | keys without `alg`; no `jti` (it is `uti`); application tokens: `scp` |
+//! | [`entra`], [`entra_v1`] | `tid` is the tenant; with version 2, the key is one for that tenant | keys without `alg`; no `jti` (it is `uti`); application tokens: `scp` |
 //! | [`entra_multi_tenant`] | `iss` is that of the tenant in `tid`, and the key one for that tenant; a rule on `tid` is required | the same |
 //! | [`keycloak`] | nothing; roles with [`KeycloakRoles`] | `typ: at+jwt`; often an `aud` of one's own: add an audience mapper |
 //! | [`google`] | a rule on a claim is required (`hd`, `email`, `sub`) | id tokens only: access tokens are opaque |
@@ -73,7 +73,7 @@ pub struct Provider {
 enum KnownBy {
     /// `iss` is the name.
     Name,
-    /// `iss` is the name, which is a template, filled with the tenant.
+    /// `iss` is the name, filled with the tenant where it is a template.
     Tenant(Template),
     /// `sub` is of the trust domain that is the name.
     TrustDomain,
@@ -209,9 +209,15 @@ fn cognito(region: &str, pool: &str, token_use: &str) -> Result<Provider, Config
 /// When the tenant is not its id, a GUID: names such as `common` stand for tenants of strangers.
 pub fn entra(tenant: &str) -> Result<Provider, ConfigError> {
     let tenant = guid(tenant)?;
+    let template = Template::parse(ENTRA).map(|template| template.of(&tenant));
+    let known_by = template.map_or(KnownBy::Name, KnownBy::Tenant);
     let name = format!("https://login.microsoftonline.com/{tenant}/v2.0");
-    Ok(Provider { values: vec![("tid", tenant)], revocation_claim: Some("uti"), ..Provider::new(name) })
+    let values = vec![("tid", tenant)];
+    Ok(Provider { known_by, values, revocation_claim: Some("uti"), ..Provider::new(name) })
 }
+
+/// The names of Entra's tenants, in tokens of version 2 and in keys.
+const ENTRA: &str = "https://login.microsoftonline.com/{tenantid}/v2.0";
 
 /// Microsoft Entra, tokens of version 2 from any tenant, for an application that is registered for
 /// [several](https://learn.microsoft.com/en-us/entra/identity-platform/access-tokens#multitenant-applications). The audience
@@ -228,11 +234,11 @@ pub fn entra(tenant: &str) -> Result<Provider, ConfigError> {
 /// assert!(Verifier::<serde_json::Value>::new(issuer).is_ok());
 /// ```
 pub fn entra_multi_tenant() -> Provider {
-    let name = "https://login.microsoftonline.com/{tenantid}/v2.0";
     let metadata = "https://login.microsoftonline.com/common/v2.0/.well-known/openid-configuration";
-    let known_by = Template::parse(name).map_or(KnownBy::Name, KnownBy::Tenant);
+    let known_by = Template::parse(ENTRA).map_or(KnownBy::Name, KnownBy::Tenant);
     let place = Place::Metadata(metadata.to_owned());
-    Provider { known_by, place, shared_by: Some(&["tid", "sub"]), ..Provider::new(name.to_owned()) }
+    let shared_by = Some(&["tid", "sub"][..]);
+    Provider { known_by, place, shared_by, revocation_claim: Some("uti"), ..Provider::new(ENTRA.to_owned()) }
 }
 
 /// Microsoft Entra, tokens of version 1: those of an application whose manifest does not ask for version 2. The audience is

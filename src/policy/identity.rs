@@ -41,8 +41,8 @@ impl IssuerRule {
     /// The name of the issuer of all tokens; nothing where only a token can say.
     pub(crate) fn only_name(&self) -> Option<&str> {
         match self {
-            Self::PerTenant(_) | Self::Any => None,
-            Self::Named(_) | Self::TrustDomain(_) => self.names().first().map(|name| &**name),
+            Self::PerTenant(Template { only: None, .. }) | Self::Any => None,
+            Self::PerTenant(_) | Self::Named(_) | Self::TrustDomain(_) => self.names().first().map(|name| &**name),
         }
     }
 
@@ -59,9 +59,11 @@ impl IssuerRule {
 /// The names of an issuer that has one for each tenant.
 #[derive(Clone, Debug)]
 pub(crate) struct Template {
+    /// The template itself, or the name of the only tenant.
     text: Box<str>,
     before: Box<str>,
     after: Box<str>,
+    only: Option<Box<str>>,
 }
 
 /// Where the tenant stands in a template.
@@ -71,13 +73,20 @@ impl Template {
     /// `None` where the text has no place for a tenant.
     pub(crate) fn parse(text: &str) -> Option<Self> {
         let (before, after) = text.split_once(TENANT)?;
-        Some(Self { text: text.into(), before: before.into(), after: after.into() })
+        Some(Self { text: text.into(), before: before.into(), after: after.into(), only: None })
+    }
+
+    /// The same, for one tenant.
+    pub(crate) fn of(self, tenant: &str) -> Self {
+        let text = format!("{}{tenant}{}", self.before, self.after).into();
+        Self { text, only: Some(tenant.into()), ..self }
     }
 
     /// The tenant, if this is the template filled with a GUID.
     pub(crate) fn tenant<'i>(&self, iss: &'i str) -> Option<&'i str> {
         let tenant = iss.strip_prefix(&*self.before)?.strip_suffix(&*self.after)?;
-        is_guid(tenant).then_some(tenant)
+        let is_taken = self.only.as_ref().is_none_or(|only| **only == *tenant);
+        (is_taken && is_guid(tenant)).then_some(tenant)
     }
 
     /// Whether the token's `tid` is the tenant of its `iss`, and the key, if it says whose tokens it signs, signs theirs.
@@ -185,6 +194,8 @@ mod tests {
         for key in [other, "", "https://login.example/{tenantid}/v1.0"] {
             assert_eq!(check(Some(guid), Some(key)), Err(AuthErrorKind::UnknownKey), "{key}");
         }
+        let one = template.clone().of(guid);
+        assert_eq!((one.tenant(iss), one.tenant(other)), (Some(guid), None));
         for wrong in [
             "https://login.example/{tenantid}/v2.0",
             "https://login.example//v2.0",

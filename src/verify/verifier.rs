@@ -290,12 +290,13 @@ impl<C: Send + Sync + 'static> Verifier<C> {
 }
 
 impl<C> Verifier<C> {
-    /// The configured names of the issuers, without aliases and templates, in order.
+    /// The configured names of the issuers that are URLs, without aliases and templates, in order.
     pub(crate) fn issuer_names(&self) -> Vec<&str> {
         let mut names: Vec<_> = match &self.0.issuers.fixed {
             Fixed::One(issuer) => issuer.only_name().into_iter().collect(),
             Fixed::Several(issuers) => issuers.by_name.values().filter_map(|issuer| issuer.only_name()).collect(),
         };
+        names.retain(|name| name.starts_with("https://") || name.starts_with("http://"));
         names.sort_unstable();
         names.dedup();
         names

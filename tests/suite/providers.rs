@@ -110,8 +110,8 @@ fn cases() -> Vec<Case> {
                 "iss": format!("https://login.microsoftonline.com/{TENANT}/v2.0"), "scp": "access_as_user", "sub": "z",
             }),
             wrong: vec![
-                (json!({"tid": "00000000-6c67-4c5b-b112-36a304b66dad"}), ClaimRefused),
-                (json!({"tid": null}), ClaimRefused),
+                (json!({"tid": "00000000-6c67-4c5b-b112-36a304b66dad"}), InvalidIssuer),
+                (json!({"tid": null}), InvalidIssuer),
                 (json!({"iss": "https://login.microsoftonline.com/{tenantid}/v2.0"}), InvalidIssuer),
                 (json!({"iss": format!("https://sts.windows.net/{TENANT}/")}), InvalidIssuer),
             ],
@@ -321,6 +321,11 @@ async fn a_key_for_one_tenant_verifies_no_other() {
         let verifier = Verifier::new(trusted.require_claim_value("tid", [TENANT, OTHER_TENANT])).expect("valid");
         assert_eq!(verdict(&verifier, &token(TENANT)).await, one, "{issuer}");
         assert_eq!(verdict(&verifier, &token(OTHER_TENANT)).await, other, "{issuer}");
+        // The same where only one of them is trusted, and its keys come with those of all.
+        let trusted = providers::entra(TENANT).expect("a GUID").with_keys(with_issuer(issuer.clone())).audience("a");
+        let verifier = Verifier::new(trusted).expect("valid");
+        assert_eq!(verdict(&verifier, &token(TENANT)).await, one, "{issuer}");
+        assert_eq!(verdict(&verifier, &token(OTHER_TENANT)).await, Err(AuthErrorKind::InvalidIssuer), "{issuer}");
     }
 }
 
