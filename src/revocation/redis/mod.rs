@@ -64,7 +64,7 @@ use crate::redis::Redis;
 /// `min-replicas-to-write` stops writes while they lag. A server that evicts loses what it likes: it needs
 /// `maxmemory-policy noeviction`. Where that or the append-only file is missing, [`status`](Self::status) and one event say so.
 ///
-/// Keys hold hashes of issuers, ids and subjects, of about 120 bytes each on the server.
+/// Keys hold hashes of issuers, ids and subjects, of about 150 bytes each on the server.
 ///
 /// ```no_run
 /// use std::time::Duration;
