@@ -32,6 +32,12 @@ struct Balanced {
     unavailable: Arc<AtomicUsize>,
 }
 
+async fn not_found<Q, B: Default>(_: Request<Q>) -> Result<Response<B>, Infallible> {
+    let mut response = Response::new(B::default());
+    *response.status_mut() = StatusCode::NOT_FOUND;
+    Ok(response)
+}
+
 impl Balanced {
     fn new(name: &str, rings: &[KeyRing; 2]) -> Self {
         let published = rings.each_ref().map(|ring| IssuerMetadata::new(name, ring.clone()).expect("a URL"));
@@ -39,13 +45,8 @@ impl Balanced {
     }
 
     async fn answer<B: Default + From<Bytes>, Q>(&self, request: Request<Q>) -> Response<B> {
-        let not_found = service_fn(async |_: Request<Q>| {
-            let mut response = Response::new(B::default());
-            *response.status_mut() = StatusCode::NOT_FOUND;
-            Ok::<_, Infallible>(response)
-        });
         let turn = self.turn.fetch_add(1, Ordering::Relaxed) % 2;
-        let response = self.published[turn].layer(not_found).oneshot(request).await.expect("infallible");
+        let response = self.published[turn].layer(service_fn(not_found)).oneshot(request).await.expect("infallible");
         if response.status() == StatusCode::SERVICE_UNAVAILABLE {
             self.unavailable.fetch_add(1, Ordering::Relaxed);
         }
