@@ -51,6 +51,7 @@
 //! | tell the next hop about the token, or strip it | [`forward`] |
 //! | ask why a token is refused | [`Verifier::explain`] |
 //! | issue tokens | `issue::TokenIssuer` (feature `issue`) |
+//! | rotate the keys of an issuer, and publish them | `issue::KeyRing`, `issue::IssuerMetadata` |
 //! | make tokens in your own tests | `testing::Authority` (feature `testing`) |
 //!
 //! # What passes
@@ -70,8 +71,8 @@
 //! | `remote` | yes | Keys from a provider, over HTTP: `RemoteJwks`, `Issuer::discover`. Brings [reqwest](https://docs.rs/reqwest) with rustls, and [tokio](https://docs.rs/tokio). |
 //! | `axum` | | [`Jwt<C>`](Jwt) and `Scoped` as extractors. Brings `tracing`, to say in the log when the layer is missing. |
 //! | `tracing` | | Events: refusals at `debug`, our own faults at `warn` and `error`. |
-//! | `issue` | | The issuing side: [`issue`]. |
-//! | `redis` | | State that instances share, on a Redis or Valkey server: [`binding::RedisReplayStore`]. Brings [redis](https://docs.rs/redis) and tokio. |
+//! | `issue` | | The issuing side: [`issue`]. Brings tokio, which keeps key rings, and [fs4](https://docs.rs/fs4), which locks files. |
+//! | `redis` | | State that instances share, on a Redis or Valkey server: [`binding::RedisReplayStore`], `issue::RedisKeyStore`. Brings [redis](https://docs.rs/redis) and tokio. |
 //! | `testing` | | A token authority for tests. |
 //! | `full` | | All of the above but `rust-crypto`. |
 
