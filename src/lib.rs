@@ -53,6 +53,7 @@
 //! | ask why a token is refused | [`Verifier::explain`] |
 //! | issue tokens | `issue::TokenIssuer` (feature `issue`) |
 //! | let clients stay logged in, with tokens that are good for one use | `issue::refresh` (feature `issue`) |
+//! | rotate the keys of an issuer, and publish them | `issue::KeyRing`, `issue::IssuerMetadata` |
 //! | make tokens in your own tests | `testing::Authority` (feature `testing`) |
 //!
 //! # What passes

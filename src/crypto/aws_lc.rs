@@ -47,10 +47,10 @@ pub(super) fn sha256(bytes: &[u8]) -> Option<[u8; 32]> {
     digest::digest(&digest::SHA256, bytes).as_ref().try_into().ok()
 }
 
-pub(super) fn random_secret() -> Option<[u8; 32]> {
-    let mut secret = [0; 32];
-    rand::fill(&mut secret).ok()?;
-    Some(secret)
+pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    rand::fill(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> Option<[u8; 32]> {

@@ -77,9 +77,15 @@ pub(crate) fn sha256(bytes: &[u8]) -> Option<[u8; 32]> {
     backend::sha256(bytes)
 }
 
+/// 16 random bytes, for names that nobody guesses; `None` without a backend.
+#[cfg(feature = "issue")]
+pub(crate) fn random_id() -> Option<[u8; 16]> {
+    backend::random()
+}
+
 /// A secret of 32 random bytes; `None` without a backend.
 pub(crate) fn random_secret() -> Option<Zeroizing<[u8; 32]>> {
-    backend::random_secret().map(Zeroizing::new)
+    backend::random().map(Zeroizing::new)
 }
 
 /// HMAC with SHA-256 (RFC 2104); `None` without a backend.

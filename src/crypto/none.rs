@@ -22,7 +22,7 @@ pub(super) fn sha256(_: &[u8]) -> Option<[u8; 32]> {
     None
 }
 
-pub(super) fn random_secret() -> Option<[u8; 32]> {
+pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
     None
 }
 

@@ -59,10 +59,10 @@ pub(super) fn sha256(bytes: &[u8]) -> Option<[u8; 32]> {
     Some(sha2::Sha256::digest(bytes).into())
 }
 
-pub(super) fn random_secret() -> Option<[u8; 32]> {
-    let mut secret = [0; 32];
-    rsa::rand_core::OsRng.try_fill_bytes(&mut secret).ok()?;
-    Some(secret)
+pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
+    let mut bytes = [0; N];
+    rsa::rand_core::OsRng.try_fill_bytes(&mut bytes).ok()?;
+    Some(bytes)
 }
 
 pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> Option<[u8; 32]> {

@@ -34,6 +34,8 @@ use crate::keys::{Key, KeySet};
 pub struct SigningKey {
     key: Arc<crypto::SigningKey>,
     kid: Option<Arc<str>>,
+    /// The header of its tokens, up to what the issuer adds: `{"alg":…,"kid":…`.
+    header: Arc<str>,
 }
 
 impl SigningKey {
@@ -83,7 +85,8 @@ impl SigningKey {
     }
 
     pub(super) fn new(key: crypto::SigningKey, kid: Option<String>) -> Result<Self, ConfigError> {
-        let key = Self { key: Arc::new(key), kid: None };
+        let header = format!("{{\"alg\":\"{}\"", key.algorithm().name());
+        let key = Self { key: Arc::new(key), kid: None, header: header.into() };
         let kid = kid.or_else(|| thumbprint(&key.jwk()?));
         match kid {
             Some(kid) => key.with_kid(kid),
@@ -100,7 +103,9 @@ impl SigningKey {
         if kid.is_empty() || kid.len() > MAX_KID {
             return Err(ConfigError::new(format!("a `kid` has 1 to {MAX_KID} bytes")));
         }
-        Ok(Self { kid: Some(kid), ..self })
+        let alg = self.algorithm().name();
+        let header = format!("{{\"alg\":\"{alg}\",\"kid\":{}", Value::from(&*kid));
+        Ok(Self { kid: Some(kid), header: header.into(), ..self })
     }
 
     /// The `kid` (RFC 7517 §4.5); `None` for a secret without one.
@@ -132,6 +137,10 @@ impl SigningKey {
 
     pub(super) fn jwk(&self) -> Option<Map<String, Value>> {
         (!self.algorithm().is_symmetric()).then(|| self.key.to_jwk(self.kid().unwrap_or_default()))
+    }
+
+    pub(super) fn header(&self) -> &str {
+        &self.header
     }
 
     pub(super) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, ConfigError> {

@@ -6,6 +6,7 @@
 //! - The claims that the issuer sets (`iss`, `aud`, `iat`, `exp`, `jti`) cannot be set by accident.
 //! - [`KeyRing`] holds keys that change: by a schedule or by hand, kept in a file or on Redis, at several instances, and
 //!   without a refused token.
+//! - [`IssuerMetadata`] is a layer that publishes the keys as a JWK set, and the metadata that leads verifiers to it.
 //! - The payload of a token is readable by anyone who holds it: no secrets in claims.
 //! - [`refresh`]: refresh tokens that are good for one use.
 //!

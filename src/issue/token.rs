@@ -13,7 +13,7 @@ use crate::claims::{ClaimNames, Member, Registered, Time};
 use crate::clock::{Clock, UnixTime};
 use crate::crypto;
 use crate::error::ConfigError;
-use crate::jose::compact::{MAX_TOKEN, encode};
+use crate::jose::compact::{MAX_TOKEN, encode, encode_onto};
 use crate::policy::MAX_ISSUER;
 
 /// Issues access tokens (RFC 9068): one name, its keys, and what every token has.
@@ -32,7 +32,8 @@ pub struct TokenIssuer {
     start: String,
     /// `,"aud":…`, in tokens that are for nobody else.
     audience: String,
-    token_type: String,
+    /// `,"typ":…}`, the end of every header.
+    header: String,
     lifetime: Duration,
     longest: Duration,
 }
@@ -195,7 +196,7 @@ impl TokenIssuerBuilder {
             audience: audience_member(&self.audiences),
             keys: self.keys,
             clock: self.clock,
-            token_type: self.token_type,
+            header: format!(",\"typ\":\"{}\"}}", self.token_type),
             lifetime: self.lifetime,
             longest,
         })
@@ -272,12 +273,6 @@ impl TokenRequest<'_> {
         let expires_at = UnixTime::from_secs(issued_at.as_secs().saturating_add_unsigned(self.lifetime.as_secs()));
         let jti = random_id()?;
 
-        let mut header = format!("{{\"alg\":\"{}\",\"typ\":\"{}\"", key.algorithm().name(), issuer.token_type);
-        if let Some(kid) = key.kid() {
-            add(&mut header, format_args!(",\"kid\":{}", json(kid)));
-        }
-        header.push('}');
-
         let mut payload = String::with_capacity(512);
         payload.push_str(&issuer.start);
         match &*self.audiences {
@@ -291,13 +286,15 @@ impl TokenRequest<'_> {
         }
         let payload = self.add_claims(payload.into_bytes(), claims)?;
 
-        let mut token = encode(header.as_bytes());
+        let header = [key.header(), &issuer.header].concat();
+        let mut token = String::with_capacity(512 + payload.len() * 4 / 3);
+        encode_onto(&mut token, header.as_bytes());
         token.push('.');
-        token.push_str(&encode(&payload));
+        encode_onto(&mut token, &payload);
         let failed = |error: ConfigError| IssueError::new(IssueErrorKind::SigningFailed, error.to_string());
         let signature = key.sign(token.as_bytes()).map_err(failed)?;
         token.push('.');
-        token.push_str(&encode(&signature));
+        encode_onto(&mut token, &signature);
         if token.len() > MAX_TOKEN {
             return Err(IssueError::new(
                 IssueErrorKind::TooLong,
@@ -407,10 +404,8 @@ fn check_lifetime(lifetime: Duration, longest: Duration) -> Result<(), String> {
 }
 
 fn random_id() -> Result<String, IssueError> {
-    let random = crypto::random_secret();
-    random
-        .map(|random| encode(&random[..16]))
-        .ok_or_else(|| IssueError::new(IssueErrorKind::SigningFailed, "the backend has no randomness"))
+    let failed = || IssueError::new(IssueErrorKind::SigningFailed, "the backend has no randomness");
+    crypto::random_id().map(|id| encode(&id)).ok_or_else(failed)
 }
 
 /// `,"aud":…`, or nothing for nobody.

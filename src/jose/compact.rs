@@ -105,7 +105,13 @@ pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
 
 /// Encodes base64url without padding.
 pub(crate) fn encode(bytes: &[u8]) -> String {
-    URL_SAFE_NO_PAD.encode(bytes)
+    ENGINE.encode(bytes)
+}
+
+/// The same behind what `text` holds.
+#[cfg(feature = "issue")]
+pub(crate) fn encode_onto(text: &mut String, bytes: &[u8]) {
+    ENGINE.encode_string(bytes, text);
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use super::{Algorithm, compact};
 /// The bytes of a verifying key, in the form in which JWK has them.
 #[cfg_attr(
     not(any(feature = "aws-lc-rs", feature = "rust-crypto")),
-    expect(dead_code, reason = "no backend reads the bytes")
+    allow(dead_code, reason = "no backend reads the bytes")
 )]
 pub(crate) enum Material {
     Secret(Zeroizing<Vec<u8>>),

@@ -5,7 +5,8 @@ mod published;
 mod shared;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -85,8 +86,8 @@ impl Drop for Folder {
 /// A store that can be away.
 #[derive(Clone, Default)]
 struct Unsteady {
-    store: MemoryKeyStore,
-    away: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    store: Arc<Mutex<MemoryKeyStore>>,
+    away: Arc<AtomicBool>,
 }
 
 impl Unsteady {
@@ -94,24 +95,23 @@ impl Unsteady {
         self.away.store(away, Ordering::Relaxed);
     }
 
-    fn check(&self) -> Result<(), KeyRingError> {
-        if self.away.load(Ordering::Relaxed) { Err(KeyRingError::new("away")) } else { Ok(()) }
+    fn become_another(&self, store: MemoryKeyStore) {
+        *self.store.lock().expect("not poisoned") = store;
+    }
+
+    fn reach(&self) -> Result<MemoryKeyStore, KeyRingError> {
+        let store = self.store.lock().expect("not poisoned").clone();
+        if self.away.load(Ordering::Relaxed) { Err(KeyRingError::new("away")) } else { Ok(store) }
     }
 }
 
 impl KeyStore for Unsteady {
     fn load(&self) -> KeyStoreFuture<'_, Option<KeyRingDocument>> {
-        Box::pin(async {
-            self.check()?;
-            self.store.load().await
-        })
+        Box::pin(async { self.reach()?.load().await })
     }
 
     fn replace<'a>(&'a self, expected: u64, document: &'a KeyRingDocument) -> KeyStoreFuture<'a, bool> {
-        Box::pin(async move {
-            self.check()?;
-            self.store.replace(expected, document).await
-        })
+        Box::pin(async move { self.reach()?.replace(expected, document).await })
     }
 }
 
@@ -138,7 +138,7 @@ async fn a_token_verifies_from_the_moment_it_is_signed_until_it_expires_through_
     }
     assert_eq!(ring.jwks().expect("fresh"), published_early, "nothing is new to verifiers");
     // An hour for an instance that missed it, an hour of life, five minutes.
-    clock.advance(125 * MINUTE - SECOND);
+    clock.advance(Duration::from_secs(124 * 60 + 59));
     ring.refresh().await.expect("in memory");
     assert_eq!(phases(&ring), [KeyPhase::Retiring, KeyPhase::Signing]);
     clock.advance(SECOND);
@@ -151,7 +151,7 @@ async fn a_schedule_turns_by_itself_and_a_withdrawn_key_is_gone_at_once() {
     let clock = clock();
     let ring = builder(&clock, MemoryKeyStore::new()).rotate_every(DAY).open().await.expect("in memory");
     let first = kids(&ring);
-    clock.advance(DAY - 10 * MINUTE);
+    clock.advance(Duration::from_secs((24 * 60 - 10) * 60));
     ring.refresh().await.expect("in memory");
     assert_eq!(phases(&ring), [KeyPhase::Signing, KeyPhase::Published]);
     clock.advance(10 * MINUTE);
@@ -210,7 +210,7 @@ async fn an_instance_without_the_store_publishes_and_signs_as_long_as_that_is_sa
     clock.advance(SECOND);
     assert!(ring.jwks().is_err());
     // An hour: then the key might have left elsewhere.
-    clock.advance(60 * MINUTE - 271 * SECOND);
+    clock.advance(Duration::from_secs(60 * 60 - 271));
     assert!(issuer(&ring, &clock).token().sign().is_ok());
     clock.advance(SECOND);
     let error = issuer(&ring, &clock).token().sign().expect_err("too old");
@@ -232,40 +232,21 @@ async fn an_instance_without_the_store_publishes_and_signs_as_long_as_that_is_sa
 
 #[tokio::test]
 async fn a_store_that_lost_its_data_gets_it_back() {
-    let clock = clock();
-    let store = Unsteady::default();
+    let (clock, store) = (clock(), Unsteady::default());
     let ring = open(&clock, store.clone()).await;
+    let older = store.load().await.expect("in memory").expect("begun");
     ring.rotate().await.expect("in memory");
-    let emptied = MemoryKeyStore::new();
-    let document = store.load().await.expect("in memory").expect("kept");
-    // As after a failover to a copy without the last change.
-    let older = Unsteady { store: emptied.clone(), ..store.clone() };
-    let elsewhere = open(&clock, older).await;
-    assert_eq!(emptied.load().await.expect("in memory").expect("begun").version(), 1);
-    assert_eq!(document.version(), 2);
-    drop(elsewhere);
-    struct Switched(MemoryKeyStore, MemoryKeyStore, std::sync::Arc<std::sync::atomic::AtomicBool>);
-    impl Switched {
-        fn now(&self) -> &MemoryKeyStore {
-            if self.2.load(Ordering::Relaxed) { &self.1 } else { &self.0 }
-        }
-    }
-    impl KeyStore for Switched {
-        fn load(&self) -> KeyStoreFuture<'_, Option<KeyRingDocument>> {
-            self.now().load()
-        }
-        fn replace<'a>(&'a self, expected: u64, document: &'a KeyRingDocument) -> KeyStoreFuture<'a, bool> {
-            self.now().replace(expected, document)
-        }
-    }
-    for behind in [emptied, MemoryKeyStore::new()] {
-        let switch = std::sync::Arc::<std::sync::atomic::AtomicBool>::default();
-        let ring = open(&clock, Switched(store.store.clone(), behind.clone(), switch.clone())).await;
-        let before = kids(&ring);
-        switch.store(true, Ordering::Relaxed);
+    let newest = store.load().await.expect("in memory").expect("kept");
+    assert_eq!((older.version(), newest.version()), (1, 2));
+    let before = kids(&ring);
+    // Emptied, or as after a failover to a copy without the last change.
+    let behind = [MemoryKeyStore::new(), MemoryKeyStore::new()];
+    assert_eq!(behind[1].replace(0, &older).await, Ok(true));
+    for other in behind {
+        store.become_another(other.clone());
         ring.refresh().await.expect("in memory");
         assert_eq!(kids(&ring), before);
-        assert_eq!(behind.load().await.expect("in memory"), Some(document.clone()));
+        assert_eq!(other.load().await, Ok(Some(newest.clone())));
     }
 }
 
@@ -288,10 +269,10 @@ async fn options_that_would_refuse_tokens_are_refused() {
         ring().max_age(Duration::ZERO),
         ring().max_age(Duration::from_millis(1500)),
         ring().max_age(DAY + SECOND),
-        ring().publish_ahead(10 * MINUTE - SECOND),
+        ring().publish_ahead(Duration::from_secs(599)),
         ring().poll_every(Duration::ZERO),
         ring().poll_every(2 * MINUTE + SECOND),
-        ring().rotate_every(10 * MINUTE - SECOND),
+        ring().rotate_every(Duration::from_secs(599)),
         // It would hold a hundred keys.
         ring().rotate_every(10 * MINUTE).longest_lifetime(16 * 60 * MINUTE),
         ring().longest_lifetime(Duration::ZERO),
@@ -382,7 +363,8 @@ async fn assert_all_rotate_as_one(clock: &Clock, rings: &[KeyRing]) {
     assert_eq!(first.len(), 1);
     for turn in 1..=3 {
         let mut turning = tokio::task::JoinSet::new();
-        for ring in rings.to_vec() {
+        for ring in rings {
+            let ring = ring.clone();
             turning.spawn(async move { ring.rotate().await.expect("the store answers") });
         }
         let times = turning.join_all().await;
@@ -411,8 +393,8 @@ async fn a_ring_shows_nothing_of_its_keys() {
     let document = store.load().await.expect("in memory").expect("begun");
     let text: Value = serde_json::from_slice(document.as_bytes()).expect("JSON");
     let private = text["keys"][0]["private"].as_str().expect("PKCS #8");
-    // The seed is at the end of the PKCS #8.
-    let seed = &private[private.len() - 40..];
+    // The seed is the bytes 16 to 48 (RFC 8410).
+    let seed = &private[24..60];
     let issuer = issuer(&ring, &clock);
     let published = tower_jwt_auth::issue::IssuerMetadata::new(NAME, ring.clone()).expect("a URL");
     let seen =

@@ -67,11 +67,6 @@ impl Paths {
         if read > MAX_DOCUMENT {
             return Err(self.refused(&format!("longer than {MAX_DOCUMENT} bytes")));
         }
-        /// All that a store needs to know.
-        #[derive(Deserialize)]
-        struct Version {
-            version: u64,
-        }
         let Version { version } =
             serde_json::from_slice(&bytes).map_err(|_| self.refused("not the document of a ring"))?;
         Ok(Some(KeyRingDocument::new(version, bytes.to_vec())))
@@ -123,6 +118,12 @@ impl Paths {
     fn refused(&self, why: &str) -> KeyRingError {
         KeyRingError::new(format!("{}: {why}", self.file.display()))
     }
+}
+
+/// All of a document that a store needs to know.
+#[derive(Deserialize)]
+struct Version {
+    version: u64,
 }
 
 /// How files are made: for their owner alone.

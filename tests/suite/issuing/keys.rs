@@ -1,5 +1,7 @@
 //! Private keys as others write them: by Node's `crypto`, in PEM and as JWK.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 use tower_jwt_auth::issue::{SigningKey, TokenIssuer};
 use tower_jwt_auth::{Algorithm, Issuer, KeySet, Verifier};
@@ -123,7 +125,6 @@ fn a_key_shows_nothing_of_itself() {
             private.extend(key["jwk"].get(member).and_then(Value::as_str).map(str::to_owned));
         }
         for form in forms(key) {
-            use std::fmt::Write as _;
             match form {
                 Ok(form) => {
                     write!(seen, "{form:?} {:?} {:?}", form.jwks(), form.key_set()).expect("a string");
@@ -142,7 +143,7 @@ fn a_key_shows_nothing_of_itself() {
         broken["x"] = "AAAA".into();
         broken["n"] = "AAAA".into();
         let error = SigningKey::from_jwk(broken.to_string()).expect_err("broken");
-        seen.push_str(&format!("{error} {error:?}"));
+        write!(seen, "{error} {error:?}").expect("a string");
     }
     assert!(private.len() > 12);
     for secret in private {

@@ -12,22 +12,25 @@ use tower_jwt_auth::issue::{IssuerMetadata, KeyRing, SigningKey};
 
 use super::{MINUTE, Unsteady, builder, clock, open};
 
+/// What stands behind the layer.
+async fn teapot(_: Request<()>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = StatusCode::IM_A_TEAPOT;
+    Ok(response)
+}
+
 async fn ask(
     published: &IssuerMetadata,
     method: Method,
     path: &str,
     known: Option<&str>,
 ) -> (StatusCode, HeaderMap, Bytes) {
-    let inner = service_fn(async |_: Request<()>| {
-        let mut response = Response::new(Full::<Bytes>::default());
-        *response.status_mut() = StatusCode::IM_A_TEAPOT;
-        Ok::<_, Infallible>(response)
-    });
     let mut request = Request::builder().method(method).uri(path);
     if let Some(known) = known {
         request = request.header("if-none-match", known);
     }
-    let response = published.layer(inner).oneshot(request.body(()).expect("a request")).await.expect("infallible");
+    let response =
+        published.layer(service_fn(teapot)).oneshot(request.body(()).expect("a request")).await.expect("infallible");
     let (head, body) = response.into_parts();
     (head.status, head.headers, body.collect().await.expect("infallible").to_bytes())
 }
