@@ -126,6 +126,6 @@ impl<S: RefreshStore> App<S> {
         let now = Clock::system().now().as_secs();
         let ttl = i64::try_from(self.access_ttl.as_secs()).unwrap_or(i64::MAX);
         let last = UnixTime::from_secs(now.saturating_add(ttl).saturating_add(1));
-        self.revocations.end(ISSUER, sid, last).await.map_err(|()| NoGrant::NotNow)
+        self.revocations.end(ISSUER, sid, last).await.map_err(|_| NoGrant::NotNow)
     }
 }

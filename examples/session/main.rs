@@ -26,43 +26,66 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use tower_jwt_auth::issue::refresh::{MemoryRefreshStore, RefreshStore, RefreshTokens};
-use tower_jwt_auth::issue::{SigningKey, TokenIssuer};
-use tower_jwt_auth::revocation::RevocationList;
-use tower_jwt_auth::{Issuer, Verifier};
+use tower_jwt_auth::issue::refresh::{MemoryRefreshStore, RedisRefreshStore, RefreshStore, RefreshTokens};
+use tower_jwt_auth::issue::{IssuerMetadata, KeyRing, RedisKeyStore, TokenIssuer};
+use tower_jwt_auth::revocation::{RedisRevocations, RevocationList};
+use tower_jwt_auth::verify::VerifierBuilder;
+use tower_jwt_auth::{Issuer, Redis, Verifier};
 
-use crate::app::{AUDIENCE, App, ISSUER};
+use crate::app::{AUDIENCE, App, Claims, ISSUER};
 use crate::options::Options;
 use crate::revocations::Revocations;
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let options = Options::from_arguments();
-    let key = SigningKey::generate(options.algorithm)?;
+    let ring = KeyRing::builder(options.algorithm).longest_lifetime(options.access_ttl);
     let list = RevocationList::new();
-    let trusted = Issuer::new(ISSUER, key.key_set()?)
-        .audience(AUDIENCE)
-        .access_token_profile()
-        .revocation_claims(["jti", "sid"])
-        // The clock that issues is the clock that verifies.
-        .leeway(Duration::ZERO);
-    let verifier = Verifier::builder().trust(trusted).revocation(list.clone()).build()?;
-    let issuer = TokenIssuer::builder(ISSUER, key.clone()).audience(AUDIENCE).lifetime(options.access_ttl).build()?;
-    let store = Arc::new(MemoryRefreshStore::new());
-    let app = App {
-        issuer,
-        verifier,
-        api: RefreshTokens::new(Arc::clone(&store))?,
-        web: RefreshTokens::builder(store).grace(options.grace).build()?,
-        revocations: Revocations::Own(list),
-        access_ttl: options.access_ttl,
-    };
-    serve(app, &options).await
+    let verifier = Verifier::builder();
+    match &options.redis {
+        None => {
+            let verifier = verifier.revocation(list.clone());
+            serve(&options, ring.open().await?, verifier, Revocations::Own(list), MemoryRefreshStore::new()).await
+        }
+        Some(url) => {
+            let redis = Redis::open(url)?.prefix("session:");
+            let ring = ring.store(RedisKeyStore::new(redis.clone())).open().await?;
+            let shared = RedisRevocations::new(list, redis.clone());
+            let verifier = verifier.revocation(shared.clone());
+            shared.ready().await?;
+            serve(&options, ring, verifier, Revocations::Shared(shared), RedisRefreshStore::new(redis)).await
+        }
+    }
 }
 
-async fn serve<S: RefreshStore>(app: App<S>, options: &Options) -> Result<(), Box<dyn Error>> {
-    let app = Arc::new(app);
-    let router = Router::new().merge(web::routes(&app)).merge(api::routes(&app)).with_state(app);
+async fn serve<S: RefreshStore>(
+    options: &Options,
+    ring: KeyRing,
+    verifier: VerifierBuilder<Claims>,
+    revocations: Revocations,
+    store: S,
+) -> Result<(), Box<dyn Error>> {
+    let trusted = Issuer::new(ISSUER, ring.clone())
+        .audience(AUDIENCE)
+        .access_token_profile()
+        .revocation_claims(["sid"])
+        // The clock that verifies is the one that issues.
+        .leeway(Duration::ZERO);
+    let issuer = TokenIssuer::builder(ISSUER, ring.clone()).audience(AUDIENCE).lifetime(options.access_ttl);
+    let store = Arc::new(store);
+    let app = Arc::new(App {
+        issuer: issuer.build()?,
+        verifier: verifier.trust(trusted).build()?,
+        api: RefreshTokens::new(Arc::clone(&store))?,
+        web: RefreshTokens::builder(store).grace(options.grace).build()?,
+        revocations,
+        access_ttl: options.access_ttl,
+    });
+    let router = Router::new()
+        .merge(web::routes(&app))
+        .merge(api::routes(&app))
+        .with_state(app)
+        .layer(IssuerMetadata::new(ISSUER, ring)?);
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
         .await
         .map_err(|error| format!("port {}: {error}; `--port 0` takes a free one", options.port))?;

@@ -128,11 +128,15 @@ impl SigningKey {
     /// # Errors
     /// When the backend refuses the key, as it does with none.
     pub fn key_set(&self) -> Result<KeySet, ConfigError> {
+        KeySet::new([self.verifying()?])
+    }
+
+    pub(super) fn verifying(&self) -> Result<Key, ConfigError> {
         let key = Key::new(self.algorithm(), self.key.public())?;
-        KeySet::new([match self.kid() {
+        Ok(match self.kid() {
             Some(kid) => key.with_kid(kid),
             None => key,
-        }])
+        })
     }
 
     pub(super) fn jwk(&self) -> Option<Map<String, Value>> {

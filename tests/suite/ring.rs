@@ -9,13 +9,14 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde_json::Value;
 use tower_jwt_auth::clock::{Clock, UnixTime};
 use tower_jwt_auth::issue::{
     FileKeyStore, IssueErrorKind, KeyPhase, KeyRing, KeyRingBuilder, KeyRingDocument, KeyRingError, KeyStore,
     KeyStoreFuture, MemoryKeyStore, TokenIssuer,
 };
-use tower_jwt_auth::{Algorithm, Issuer, KeySet, Verifier};
+use tower_jwt_auth::{Algorithm, AuthErrorKind, Issuer, KeySet, TokenCache, Verifier};
 
 const NAME: &str = "https://login.test";
 const MINUTE: Duration = Duration::from_secs(60);
@@ -400,4 +401,55 @@ async fn a_ring_shows_nothing_of_its_keys() {
     let seen =
         format!("{ring:?} {store:?} {document:?} {issuer:?} {published:?} {:?} {:?}", ring.status(), ring.jwks());
     assert!(!seen.contains(seed) && std::str::from_utf8(document.as_bytes()).expect("JSON").contains(seed));
+}
+
+/// A service that takes its own tokens: the ring is the source of their keys.
+#[tokio::test]
+async fn a_ring_verifies_what_it_signs_through_rotations_withdrawals_and_outages() {
+    let clock = clock();
+    let store = Unsteady::default();
+    let (ring, other) = (open(&clock, store.clone()).await, open(&clock, store.clone()).await);
+    let trusted = Issuer::new(NAME, ring.clone()).audience("orders");
+    let builder = Verifier::<Value>::builder().trust(trusted).clock(clock.clone()).cache(TokenCache::new(10));
+    let verifier = builder.build().expect("valid");
+    let verdict = async |token: &str| verifier.verify(token).await.map(drop).map_err(|error| error.kind());
+    let first = issue(&ring, &clock);
+    assert_eq!(verdict(&first).await, Ok(()));
+
+    other.rotate().await.expect("in memory");
+    ring.refresh().await.expect("in memory");
+    clock.advance(10 * MINUTE);
+    let second = issue(&other, &clock);
+    assert_ne!(jwt_header(&first)["kid"], jwt_header(&second)["kid"]);
+    assert_eq!((verdict(&first).await, verdict(&second).await), (Ok(()), Ok(())));
+
+    let stranger = open(&clock, MemoryKeyStore::new()).await;
+    let forged = issue(&stranger, &clock);
+    ring.refresh().await.expect("in memory");
+    assert_eq!(verdict(&forged).await, Err(AuthErrorKind::UnknownKey));
+
+    // Without the store: known keys go on, and of others nobody can say.
+    store.leave(true);
+    clock.advance(5 * MINUTE);
+    let third = issue(&other, &clock);
+    assert_eq!(verdict(&third).await, Ok(()));
+    assert_eq!(verdict(&issue(&stranger, &clock)).await, Err(AuthErrorKind::KeysUnavailable));
+    clock.advance(54 * MINUTE);
+    assert_eq!(verdict(&third).await, Ok(()), "its last minute");
+    store.leave(false);
+    other.refresh().await.expect("it is back");
+    let fourth = issue(&other, &clock);
+    clock.advance(6 * MINUTE + SECOND);
+    assert_eq!(verdict(&fourth).await, Err(AuthErrorKind::KeysUnavailable), "an hour and `max-age` without the store");
+
+    ring.refresh().await.expect("it is back");
+    assert_eq!(verdict(&fourth).await, Ok(()));
+    other.withdraw(jwt_header(&fourth)["kid"].as_str().expect("a text")).await.expect("in memory");
+    ring.refresh().await.expect("in memory");
+    assert_eq!(verdict(&fourth).await, Err(AuthErrorKind::UnknownKey), "gone at once, remembered or not");
+}
+
+fn jwt_header(token: &str) -> Value {
+    let header = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').next().expect("a segment")).expect("base64url");
+    serde_json::from_slice(&header).expect("JSON")
 }

@@ -9,6 +9,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::error::KeyRingError;
+use super::source::Prepared;
 use super::state::{Change, Fresh, KeyPhase, MOST_KEYS, Rules, State};
 use super::store::{KeyRingDocument, KeyStore, MemoryKeyStore};
 use crate::clock::{Clock, UnixTime};
@@ -51,12 +52,13 @@ pub struct KeyRing {
     _task: Arc<Task>,
 }
 
-struct Shared {
+pub(super) struct Shared {
     store: Box<dyn KeyStore>,
-    rules: Rules,
+    pub(super) rules: Rules,
     poll_every: Duration,
-    clock: Clock,
-    held: RwLock<Held>,
+    pub(super) clock: Clock,
+    pub(super) held: RwLock<Held>,
+    pub(super) prepared: RwLock<Prepared>,
     last_error: RwLock<Option<KeyRingError>>,
     /// One look at the store at a time.
     turn: tokio::sync::Mutex<()>,
@@ -64,15 +66,15 @@ struct Shared {
 
 /// What this instance knows, and since when.
 #[derive(Clone)]
-struct Held {
-    state: Arc<State>,
+pub(super) struct Held {
+    pub(super) state: Arc<State>,
     document: Option<KeyRingDocument>,
-    read: Moment,
+    pub(super) read: Moment,
 }
 
 /// A point in time on both clocks: a suspended machine stops the monotonic one, and the wall clock may be set back.
 #[derive(Clone, Copy)]
-struct Moment {
+pub(super) struct Moment {
     monotonic: Instant,
     wall: UnixTime,
 }
@@ -82,7 +84,7 @@ impl Moment {
         Self { monotonic: Instant::now(), wall: clock.now() }
     }
 
-    fn age(self, clock: &Clock) -> Duration {
+    pub(super) fn age(self, clock: &Clock) -> Duration {
         self.monotonic.elapsed().max(clock.now().since(self.wall))
     }
 }
@@ -213,6 +215,10 @@ impl KeyRing {
     /// How long the JWK set may be kept: `max-age`.
     pub fn max_age(&self) -> Duration {
         self.shared.rules.max_age
+    }
+
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
     }
 
     pub(in crate::issue) fn poll_every(&self) -> Duration {
@@ -398,6 +404,7 @@ impl KeyRingBuilder {
             rules,
             poll_every,
             clock: self.clock,
+            prepared: RwLock::default(),
             held: RwLock::new(Held { state: Arc::default(), document: None, read }),
             last_error: RwLock::default(),
             turn: tokio::sync::Mutex::default(),

@@ -29,6 +29,7 @@ mod file;
 mod handle;
 #[cfg(feature = "redis")]
 mod redis;
+mod source;
 mod state;
 mod store;
 
