@@ -69,7 +69,7 @@ impl<S: RefreshStore> App<S> {
         if email != "user@example.com" || password != "pass" {
             return Err(NoGrant::Refused);
         }
-        let login = Login { client: client.chars().take(80).collect() };
+        let login = Login { client: client.chars().take(160).collect() };
         let refresh = self.api.start(email, &login).await.map_err(|_| NoGrant::NotNow)?;
         Ok(Grant { access: self.access(email, refresh.family())?, refresh: refresh.as_str().to_owned() })
     }

@@ -8,7 +8,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 /// What a page may do: show itself, load the style sheet, and send forms to this server.
 const POLICY: &str =
-    "default-src 'none'; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+    "default-src 'none'; img-src data:; style-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
 /// No page is kept anywhere: after a logout, the back button has nothing to show.
 const HEADERS: [(HeaderName, &str); 4] = [
