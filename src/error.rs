@@ -113,7 +113,7 @@ kinds! {
     /// A logout or security event token, which is no access token (RFC 8417 §2.2).
     SecurityEvent = "security_event", "the token is a security event";
     /// `cnf` binds the token to a key that nobody checked (RFC 7800, RFC 9449, RFC 8705).
-    BindingNotChecked = "binding_not_checked", "the token is bound to a key that was not shown";
+    BindingNotChecked = "binding_not_checked", "the token is not bound to a key, or not shown with it, as it has to be";
     /// A rule of one's own refused the claims.
     ClaimRefused = "claim_refused", "the token's claims were refused";
     /// The token, or everything that its subject had got up to a time, has been revoked.

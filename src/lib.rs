@@ -54,6 +54,7 @@
 //! | issue tokens | `issue::TokenIssuer` (feature `issue`) |
 //! | let clients stay logged in, with tokens that are good for one use | `issue::refresh` (feature `issue`) |
 //! | rotate the keys of an issuer, and publish them | `issue::KeyRing`, `issue::IssuerMetadata` |
+//! | decide between sessions and tokens, and run either | [`guide::sessions`](guide/sessions/index.html) |
 //! | make tokens in your own tests | `testing::Authority` (feature `testing`) |
 //!
 //! # What passes
@@ -95,6 +96,8 @@ mod error;
 mod events;
 pub mod extract;
 pub mod forward;
+#[cfg(doc)]
+pub mod guide;
 #[cfg(feature = "issue")]
 pub mod issue;
 mod jose;

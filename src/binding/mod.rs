@@ -58,6 +58,11 @@ pub(crate) struct Shown<'s> {
     pub(crate) now: UnixTime,
 }
 
+/// The token and the way in which it was sent do not fit together.
+fn unfit(why: &str) -> AuthError {
+    AuthError::new(AuthErrorKind::BindingNotChecked).with_detail(why)
+}
+
 /// The record of used proofs has to be asked.
 pub(crate) type Pending = std::pin::Pin<Box<dyn Future<Output = Result<(), AuthError>> + Send>>;
 
@@ -78,13 +83,17 @@ impl Bindings {
         if let Some(thumbprint) = shown.x5t_s256
             && !(self.mtls && PeerCertificate::is_shown(shown.head, thumbprint))
         {
-            return Err(AuthErrorKind::BindingNotChecked.into());
+            return Err(unfit(if self.mtls {
+                "the token is bound to another certificate, or the connection has shown none"
+            } else {
+                "the token is bound to a certificate: see `JwtAuth::mtls`"
+            }));
         }
         if let Some(dpop) = &self.dpop {
             return dpop.check(shown);
         }
         if shown.jkt.is_some() || shown.scheme == Scheme::Dpop {
-            return Err(AuthErrorKind::BindingNotChecked.into());
+            return Err(unfit("the token is bound to a DPoP key: see `JwtAuth::dpop`"));
         }
         Ok(None)
     }

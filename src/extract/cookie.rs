@@ -72,7 +72,8 @@ impl ExtractToken for Cookie {
         if self.takes_cross_site || cross_site::is_our_own(head, &self.origins) {
             Ok(Some(credential))
         } else {
-            Err(AuthErrorKind::CrossSite.into())
+            let why = "neither `Sec-Fetch-Site` nor `Origin` says that this site has caused the request";
+            Err(AuthError::new(AuthErrorKind::CrossSite).with_detail(why))
         }
     }
 }

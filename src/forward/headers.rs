@@ -146,7 +146,8 @@ impl ForwardClaims {
         for name in names {
             head.headers.remove(name);
         }
-        self.keep_from_removal(&mut head.headers);
+        // A client may not have the next hop remove what is set here.
+        unlist(&mut head.headers, |name| self.sets(name));
         let Some(admission) = head.extensions.get::<Admission>() else {
             events::misplaced("ForwardClaims", "any claims", None);
             return Err(AuthErrorKind::Misconfigured.into());
@@ -167,21 +168,6 @@ impl ForwardClaims {
     fn sets(&self, name: &[u8]) -> bool {
         self.rules.iter().any(|rule| is_alike(rule.name.as_ref(), name))
     }
-
-    /// A client may not have the next hop remove what is set here.
-    fn keep_from_removal(&self, headers: &mut HeaderMap) {
-        let listed: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
-        let members =
-            listed.iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
-        if !members.clone().any(|member| self.sets(member)) {
-            return;
-        }
-        headers.remove(CONNECTION);
-        let kept: Vec<_> = members.filter(|member| !member.is_empty() && !self.sets(member)).collect();
-        if let (false, Ok(value)) = (kept.is_empty(), HeaderValue::from_bytes(&kept.join(&b", "[..]))) {
-            headers.insert(CONNECTION, value);
-        }
-    }
 }
 
 impl Rule {
@@ -198,6 +184,20 @@ impl Rule {
             return Err(AuthError::new(AuthErrorKind::Forbidden).with_detail(detail));
         }
         Ok(HeaderValue::try_from(text).ok())
+    }
+}
+
+/// Takes names out of `Connection`, whose members the next hop removes (RFC 9110 §7.6.1).
+pub(super) fn unlist(headers: &mut HeaderMap, is_kept: impl Fn(&[u8]) -> bool) {
+    let listed: Vec<_> = headers.get_all(CONNECTION).iter().cloned().collect();
+    let members = listed.iter().flat_map(|value| value.as_bytes().split(|&byte| byte == b',')).map(<[u8]>::trim_ascii);
+    if !members.clone().any(&is_kept) {
+        return;
+    }
+    headers.remove(CONNECTION);
+    let rest: Vec<_> = members.filter(|member| !member.is_empty() && !is_kept(member)).collect();
+    if let (false, Ok(value)) = (rest.is_empty(), HeaderValue::from_bytes(&rest.join(&b", "[..]))) {
+        headers.insert(CONNECTION, value);
     }
 }
 

@@ -231,6 +231,26 @@ async fn a_token_comes_under_the_scheme_that_it_is_made_for() {
             );
         }
     }
+    // For the log: what the token or the client has to change.
+    let details = [
+        (world.auth(dpop()), unbound, &bound, "comes as `Bearer`"),
+        (world.auth(dpop()), "DPoP", &bearer, "comes as `DPoP`, and is not bound"),
+        (world.auth(dpop().required()), unbound, &bearer, "DPoP is required"),
+        (plain(), unbound, &bound, "see `JwtAuth::dpop`"),
+        (world.auth(dpop()), "DPoP", &both, "see `JwtAuth::mtls`"),
+        (world.auth(dpop()).mtls(), "DPoP", &both, "another certificate"),
+        (
+            world.auth(Dpop::new("https://b.example/x").expect("a URL")),
+            "DPoP",
+            &bound,
+            "this service is at [https://b.example/x]",
+        ),
+    ];
+    for (auth, scheme, token, expected) in details {
+        let response = ask(&auth, request(scheme, token, &[&world.proof(token).sign()])).await;
+        let error = response.extensions().get::<AuthError>().expect("refused");
+        assert!(error.detail().is_some_and(|detail| detail.contains(expected)), "{expected}: {error}");
+    }
     let upstream = Verifier::builder().trust(world.authority.trusted().danger_binding_checked_upstream());
     let upstream = JwtAuth::with(upstream.clock(world.clock.clone()).build().expect("valid"));
     assert_eq!(kind(&ask(&upstream, request("Bearer", &bound, &[])).await), None);

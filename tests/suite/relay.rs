@@ -115,7 +115,20 @@ async fn the_token_goes_to_the_upstream_that_was_named_and_nowhere_else() {
             request.headers_mut().append(HOST, host.parse().expect("a value"));
         }
         let sent = relay(several(), request).await.map(drop);
-        assert_eq!(sent, if goes { Ok(()) } else { Err(RelayErrorKind::ForeignOrigin) }, "{hosts:?}");
+        assert_eq!(sent, if goes { Ok(()) } else { Err(RelayErrorKind::ForeignHost) }, "{hosts:?}");
+    }
+}
+
+/// RFC 9110 section 7.6.1: what is listed in `Connection` goes no further than the next hop.
+#[tokio::test]
+async fn a_client_cannot_have_the_token_removed_on_its_way() {
+    let caller = kept(auth().keep_token(), bearer(&token(&json!({"sub": "alice"})), &[])).await.expect("it was kept");
+    for (listed, left) in [("authorization", None), ("close, Authorization", Some("close")), ("close", Some("close"))] {
+        let mut request = outgoing("https://orders.internal/", caller.clone());
+        request.headers_mut().append("connection", listed.parse().expect("a value"));
+        let sent = relay(to_orders(), request).await.expect("sent");
+        assert_eq!(sent.headers().get("connection").map(|value| value.as_bytes()), left.map(str::as_bytes), "{listed}");
+        assert!(sent.headers().contains_key(AUTHORIZATION));
     }
 }
 

@@ -22,7 +22,7 @@ use http::request::Parts;
 use self::proof::{Expected, Proof};
 use self::replay::Replay;
 use self::target::Target;
-use super::{Pending, Shown};
+use super::{Pending, Shown, unfit};
 use crate::crypto;
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
 use crate::jose::{Algorithm, AlgorithmSet};
@@ -134,13 +134,23 @@ impl Dpop {
     pub(super) fn check(&self, shown: &Shown<'_>) -> Result<Option<Pending>, AuthError> {
         match (shown.scheme, shown.jkt) {
             (Scheme::Bearer, None) if !self.required => Ok(None),
-            (Scheme::Bearer, _) | (Scheme::Dpop, None) => Err(AuthErrorKind::BindingNotChecked.into()),
+            (Scheme::Bearer, Some(_)) => {
+                Err(unfit("the token is bound to a DPoP key, and comes as `Bearer`, not as `DPoP` with a proof"))
+            }
+            (Scheme::Bearer, None) => Err(unfit("DPoP is required, and the token is not bound to a key")),
+            (Scheme::Dpop, None) => Err(unfit("the token comes as `DPoP`, and is not bound to a key")),
             (Scheme::Dpop, Some(jkt)) => self.check_proof(shown, jkt),
         }
     }
 
     fn check_proof(&self, shown: &Shown<'_>, jkt: &str) -> Result<Option<Pending>, AuthError> {
-        let invalid = |what: &str| AuthError::new(AuthErrorKind::InvalidDpopProof).with_detail(what);
+        let invalid = |what: &str| {
+            let error = AuthError::new(AuthErrorKind::InvalidDpopProof);
+            match what {
+                proof::OTHER_URL => error.with_detail(format!("{what}; this service is at {:?}", self.targets)),
+                _ => error.with_detail(what),
+            }
+        };
         let text = only_proof(shown.head).ok_or_else(|| invalid("there must be one `DPoP` header"))?;
         let expected = Expected { algorithms: self.algorithms, targets: &self.targets, jkt };
         let proof = Proof::verify(text, &expected, shown).map_err(invalid)?;

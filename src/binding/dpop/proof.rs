@@ -102,6 +102,9 @@ impl Proof {
     }
 }
 
+/// What a service behind a proxy or a router that strips paths sees first.
+pub(super) const OTHER_URL: &str = "it is for another URL";
+
 impl ProofClaims<'_> {
     fn check(&self, expected: &Expected<'_>, shown: &Shown<'_>) -> Result<(), &'static str> {
         if self.jti.is_empty() || self.jti.len() > MAX_JTI {
@@ -112,7 +115,7 @@ impl ProofClaims<'_> {
         }
         let (htu, path) = (normalize(&self.htu).ok_or("its `htu` is no URL")?, shown.head.uri.path());
         if !expected.targets.iter().any(|target| target.is(&htu, path)) {
-            return Err("it is for another URL");
+            return Err(OTHER_URL);
         }
         let iat = self.iat.at().ok_or("its `iat` is not a number")?;
         if shown.now >= iat.plus(OLDEST) {

@@ -3,12 +3,12 @@
 //! - Compared after the normalization of RFC 3986 §6.2.2 and §6.2.3: the case of scheme and host, the default port, the
 //!   empty path, percent-encodings.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 use crate::error::ConfigError;
 
 /// A URL under which clients reach the service, normalized, its path without a slash at the end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(super) struct Target {
     url: String,
 }
@@ -34,6 +34,12 @@ impl Target {
     pub(super) fn is(&self, htu: &str, path: &str) -> bool {
         let Some(rest) = htu.strip_prefix(self.url.as_str()) else { return false };
         rest == normalize_path(path)
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
     }
 }
 

@@ -18,8 +18,10 @@ pub struct RelayError {
 pub enum RelayErrorKind {
     /// The request has no token of a caller, and [`required`](super::RelayToken::required) asks for one.
     MissingToken,
-    /// The URL or the `Host` of the request is not of an upstream that may see the token, or the URL has no origin.
+    /// The URL of the request is not of an upstream that may see the token, or it has no origin.
     ForeignOrigin,
+    /// The URL is of an upstream that may see the token, and `Host` is another's: a gateway removes the client's.
+    ForeignHost,
     /// The request has an `Authorization` of its own, which is not overwritten.
     AlreadyAuthorized,
     /// The token is bound to a key that only the caller has (RFC 9449, RFC 8705).
@@ -48,6 +50,9 @@ impl fmt::Display for RelayError {
                 "the request has no caller's token: put the `CallerToken` into its extensions"
             }
             RelayErrorKind::ForeignOrigin => "the caller's token is not for the origin of the request",
+            RelayErrorKind::ForeignHost => {
+                "the request has a `host` of another origin than its URL: remove it before it is sent on"
+            }
             RelayErrorKind::AlreadyAuthorized => {
                 "the request has an `authorization` of its own: remove it, or relay no token"
             }

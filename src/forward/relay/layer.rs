@@ -4,6 +4,7 @@ use http::Request;
 use http::header::{AUTHORIZATION, HOST};
 use tower_layer::Layer;
 
+use super::super::headers::unlist;
 use super::origin::Origin;
 use super::{RelayErrorKind, RelayTokenService};
 use crate::caller::CallerToken;
@@ -74,7 +75,7 @@ impl RelayToken {
         // Where several sites share an address, it is `Host` that says who gets the request.
         let mut hosts = request.headers().get_all(HOST).iter();
         if !hosts.all(|host| host.to_str().is_ok_and(|host| origin.is_at(host))) {
-            return Err(RelayErrorKind::ForeignOrigin);
+            return Err(RelayErrorKind::ForeignHost);
         }
         if request.headers().contains_key(AUTHORIZATION) {
             return Err(RelayErrorKind::AlreadyAuthorized);
@@ -83,6 +84,8 @@ impl RelayToken {
         if !token.is_current() {
             return Err(RelayErrorKind::Expired);
         }
+        // What a client lists there, a later hop would remove (RFC 9110 §7.6.1), and the request go on without a token.
+        unlist(request.headers_mut(), |name| name.eq_ignore_ascii_case(b"authorization"));
         request.headers_mut().insert(AUTHORIZATION, credentials.clone());
         Ok(())
     }
