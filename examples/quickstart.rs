@@ -11,21 +11,21 @@
 
 use std::error::Error;
 use std::net::Ipv4Addr;
-use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use jsonwebtoken::{EncodingKey, Header};
 use serde::{Deserialize, Serialize};
-use tower_jwt_auth::{Algorithm, Issuer, Jwt, JwtAuth, KeySet};
+use tower_jwt_auth::clock::{Clock, UnixTime};
+use tower_jwt_auth::issue::{IssuedToken, SigningKey, TokenIssuer};
+use tower_jwt_auth::{Algorithm, ConfigError, Issuer, Jwt, JwtAuth, KeySet};
 
 const ISSUER: &str = "https://quickstart.example";
 const AUDIENCE: &str = "profiles";
-const LIFETIME_SECONDS: u64 = 3600;
+const LIFETIME: Duration = Duration::from_secs(3600);
 
 /// What our tokens say. The layer deserializes it; the checks of issuer, audience and times are its own.
 #[derive(Clone, Serialize, Deserialize)]
@@ -61,37 +61,30 @@ struct Grant {
 }
 
 /// The body is read by hand, so that whatever is not the right credentials has one answer: 401.
-async fn login(State(key): State<Arc<EncodingKey>>, body: Bytes) -> Result<Json<Grant>, StatusCode> {
+async fn login(State(issuer): State<TokenIssuer>, body: Bytes) -> Result<Json<Grant>, StatusCode> {
     let given: Credentials = serde_json::from_slice(&body).map_err(|_| StatusCode::UNAUTHORIZED)?;
     // A real service keeps a slow hash of the password and compares in constant time.
     if given.email != "user@example.com" || given.password != "pass" {
         return Err(StatusCode::UNAUTHORIZED);
     }
-    let access_token =
-        sign(&key, &given.email, now(), LIFETIME_SECONDS).map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
-    Ok(Json(Grant { access_token, token_type: "Bearer", expires_in: LIFETIME_SECONDS }))
+    let token = issuer.token().subject(given.email).sign().map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+    let access_token = token.into_string();
+    Ok(Json(Grant { access_token, token_type: "Bearer", expires_in: LIFETIME.as_secs() }))
 }
 
-fn sign(key: &EncodingKey, sub: &str, iat: u64, lifetime: u64) -> jsonwebtoken::errors::Result<String> {
-    let (iss, aud) = (ISSUER.to_owned(), AUDIENCE.to_owned());
-    let claims = Claims { sub: sub.to_owned(), iss, aud, iat, exp: iat + lifetime };
-    jsonwebtoken::encode(&Header::new(jsonwebtoken::Algorithm::HS256), &claims, key)
-}
-
-fn now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+/// Signs tokens, by this clock.
+fn token_issuer(secret: [u8; 32], clock: Clock) -> Result<TokenIssuer, ConfigError> {
+    let key = SigningKey::secret(Algorithm::HS256, secret)?;
+    TokenIssuer::builder(ISSUER, key).audience(AUDIENCE).lifetime(LIFETIME).clock(clock).build()
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let port = port_option();
 
-    // Signing alone needs this: where both of jsonwebtoken's backends are compiled in, it panics unless one is chosen.
-    // An error means that one was chosen before.
-    let _ = jsonwebtoken::crypto::aws_lc::DEFAULT_PROVIDER.install_default();
     let mut secret = [0; 32];
     getrandom::fill(&mut secret)?;
-    let signing_key = Arc::new(EncodingKey::from_secret(&secret));
+    let signing = token_issuer(secret, Clock::system())?;
 
     // The three lines that protect `/profile`: whose tokens, for whom, and the layer.
     let keys = KeySet::secret(Algorithm::HS256, secret)?;
@@ -101,7 +94,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let app = Router::new()
         .route("/public", get(public))
         .route("/login", post(login))
-        .with_state(Arc::clone(&signing_key))
+        .with_state(signing.clone())
         .merge(protected);
 
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, port))
@@ -109,16 +102,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("port {port}: {error}; `--port 0` takes a free one"))?;
     let url = format!("http://{}", listener.local_addr()?);
     println!("READY {url}\n");
-    print_curl_lines(&url, &signing_key)?;
+    // Its tokens expired a minute ago, which is more than the 30 seconds by which clocks may differ.
+    let past = Clock::system().now().as_secs() - 60 - i64::try_from(LIFETIME.as_secs())?;
+    let expired = token_issuer(secret, Clock::manual(UnixTime::from_secs(past)))?;
+    print_curl_lines(&url, &signing, &expired)?;
     Ok(axum::serve(listener, app).await?)
 }
 
-fn print_curl_lines(url: &str, key: &EncodingKey) -> Result<(), Box<dyn Error>> {
-    let valid = sign(key, "user@example.com", now(), LIFETIME_SECONDS)?;
-    // Expired a minute ago, which is more than the 30 seconds by which clocks may differ.
-    let expired = sign(key, "user@example.com", now() - LIFETIME_SECONDS - 60, LIFETIME_SECONDS)?;
+fn print_curl_lines(url: &str, signing: &TokenIssuer, past: &TokenIssuer) -> Result<(), Box<dyn Error>> {
+    let sign = |issuer: &TokenIssuer, user| issuer.token().subject(user).sign().map(IssuedToken::into_string);
+    let valid = sign(signing, "user@example.com")?;
+    let expired = sign(past, "user@example.com")?;
     // Another user's claims under this user's signature.
-    let other = sign(key, "admin@example.com", now(), LIFETIME_SECONDS)?;
+    let other = sign(signing, "admin@example.com")?;
     let (claims, signature) = (other.rsplit_once('.'), valid.rsplit_once('.'));
     let (Some((claims, _)), Some((_, signature))) = (claims, signature) else { return Err("not a JWT".into()) };
     let tampered = format!("{claims}.{signature}");

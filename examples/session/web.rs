@@ -141,15 +141,15 @@ async fn login<S: RefreshStore>(
 }
 
 async fn logout<S: RefreshStore>(State(app): State<Arc<App<S>>>, jwt: Jwt<Claims>) -> Response {
-    signed_out(app.sign_out(&jwt).await)
+    signed_out(&app.sign_out(&jwt).await)
 }
 
 async fn logout_everywhere<S: RefreshStore>(State(app): State<Arc<App<S>>>, jwt: Jwt<Claims>) -> Response {
-    signed_out(app.sign_out_everywhere(&jwt).await)
+    signed_out(&app.sign_out_everywhere(&jwt).await)
 }
 
 /// The cookies stay until the session is over for sure: the button can be pressed again.
-fn signed_out(done: Result<(), NoGrant>) -> Response {
+fn signed_out(done: &Result<(), NoGrant>) -> Response {
     if done.is_err() {
         return not_now();
     }

@@ -43,7 +43,7 @@ impl Browser {
         let args = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", &profile];
         let wanted = json!({"browserName": "chrome", "goog:chromeOptions": {"args": args}});
         let session = browser.command("POST", "/session", &json!({"capabilities": {"alwaysMatch": wanted}}));
-        browser.session = session["sessionId"].as_str().expect("a new session has an id").to_owned();
+        browser.session.push_str(session["sessionId"].as_str().expect("a new session has an id"));
         browser
     }
 

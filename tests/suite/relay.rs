@@ -9,7 +9,7 @@ use axum::Router;
 use bench_harness::allocated;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, HOST};
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Empty};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::TokioExecutor;
@@ -127,7 +127,7 @@ async fn a_client_cannot_have_the_token_removed_on_its_way() {
         let mut request = outgoing("https://orders.internal/", caller.clone());
         request.headers_mut().append("connection", listed.parse().expect("a value"));
         let sent = relay(to_orders(), request).await.expect("sent");
-        assert_eq!(sent.headers().get("connection").map(|value| value.as_bytes()), left.map(str::as_bytes), "{listed}");
+        assert_eq!(sent.headers().get("connection").map(HeaderValue::as_bytes), left.map(str::as_bytes), "{listed}");
         assert!(sent.headers().contains_key(AUTHORIZATION));
     }
 }
