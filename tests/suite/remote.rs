@@ -329,6 +329,16 @@ async fn a_storm_of_forged_kids_costs_two_fetches_in_thirty_seconds_whatever_the
 }
 
 #[tokio::test(start_paused = true)]
+async fn no_number_of_refetches_means_that_there_is_no_bound() {
+    let world = world_with(|builder| builder.forced_refetches(0, 30 * SECOND));
+    assert_eq!(world.judge(&world.good()).await, Ok(()));
+    for n in 0..20 {
+        assert_eq!(world.judge(&world.forged(n)).await, Err(Kind::UnknownKey), "{n}");
+    }
+    assert_eq!(world.provider.script().requests.len(), 2, "the first fetch, and one for all of them");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rotation_in_the_middle_of_a_storm_is_seen_within_thirty_seconds() {
     let mut world = world();
     world.authority.add_key(Algorithm::ES256);

@@ -110,10 +110,10 @@ impl RemoteJwksBuilder {
         self
     }
 
-    /// How many refetches unknown `kid`s may cause in which time: 2 in 30 seconds. The same time bounds how long a
+    /// How many refetches unknown `kid`s may cause in which time: 2 in 30 seconds, and at least one. The same time bounds how long a
     /// rotation can stay unseen in a storm of forged ones, and how long a `kid` that was not there asks for nothing.
     pub fn forced_refetches(mut self, most: usize, window: Duration) -> Self {
-        self.rules.forced_in_window = most;
+        self.rules.forced_in_window = most.max(1);
         self.rules.forced_window = window;
         self
     }
