@@ -75,13 +75,21 @@ impl<S: RefreshStore> App<S> {
     }
 
     /// The next tokens of a session.
-    pub(crate) async fn refresh(&self, tokens: &RefreshTokens<Login, Arc<S>>, token: &str) -> Result<Grant, NoGrant> {
-        let rotated = match tokens.rotate(token).await {
-            Ok(rotated) => rotated,
-            Err(error) => return Err(self.refused(&error).await),
-        };
-        let access = self.access(rotated.subject(), rotated.token().family())?;
-        Ok(Grant { access, refresh: rotated.token().as_str().to_owned() })
+    pub(crate) async fn refresh(
+        self: &Arc<Self>,
+        tokens: &RefreshTokens<Login, Arc<S>>,
+        token: &str,
+    ) -> Result<Grant, NoGrant> {
+        let (app, tokens, token) = (Arc::clone(self), tokens.clone(), token.to_owned());
+        to_the_end(async move {
+            let rotated = match tokens.rotate(&token).await {
+                Ok(rotated) => rotated,
+                Err(error) => return Err(app.refused(&error).await),
+            };
+            let access = app.access(rotated.subject(), rotated.token().family())?;
+            Ok(Grant { access, refresh: rotated.token().as_str().to_owned() })
+        })
+        .await
     }
 
     /// A spent token has come again: somebody has a stolen one. The family is over, and so are its access tokens.
@@ -94,22 +102,33 @@ impl<S: RefreshStore> App<S> {
     }
 
     /// Ends the session of a token: its refresh token and its access tokens, here and at every other copy.
-    pub(crate) async fn sign_out(&self, jwt: &Jwt<Claims>) -> Result<(), NoGrant> {
-        let claims = jwt.claims();
-        let family = FamilyId::parse(&claims.sid).ok_or(NoGrant::Refused)?;
-        self.api.revoke_own(&claims.sub, family).await.map_err(|_| NoGrant::NotNow)?;
-        self.end_access(&claims.sid).await
+    pub(crate) async fn sign_out(self: &Arc<Self>, jwt: &Jwt<Claims>) -> Result<(), NoGrant> {
+        let (app, jwt) = (Arc::clone(self), jwt.clone());
+        to_the_end(async move {
+            let claims = jwt.claims();
+            let family = FamilyId::parse(&claims.sid).ok_or(NoGrant::Refused)?;
+            app.api.revoke_own(&claims.sub, family).await.map_err(|_| NoGrant::NotNow)?;
+            app.end_access(&claims.sid).await
+        })
+        .await
     }
 
     /// Ends every session of the user.
-    pub(crate) async fn sign_out_everywhere(&self, jwt: &Jwt<Claims>) -> Result<(), NoGrant> {
-        let subject = &jwt.claims().sub;
-        let sessions = self.api.sessions(subject).await.map_err(|_| NoGrant::NotNow)?;
-        self.api.revoke_subject(subject).await.map_err(|_| NoGrant::NotNow)?;
-        for session in sessions {
-            self.end_access(&session.family().to_string()).await?;
-        }
-        self.end_access(&jwt.claims().sid).await
+    pub(crate) async fn sign_out_everywhere(self: &Arc<Self>, jwt: &Jwt<Claims>) -> Result<(), NoGrant> {
+        let (app, jwt) = (Arc::clone(self), jwt.clone());
+        to_the_end(async move {
+            let Claims { sub, sid, .. } = jwt.claims();
+            let sessions = app.sessions(sub).await?;
+            app.api.revoke_subject(sub).await.map_err(|_| NoGrant::NotNow)?;
+            // None is left out for another's sake: nobody will find them again.
+            let mut done = app.end_access(sid).await;
+            for session in sessions {
+                let ended = app.end_access(&session.family().to_string()).await;
+                done = done.and(ended);
+            }
+            done
+        })
+        .await
     }
 
     pub(crate) async fn sessions(&self, subject: &str) -> Result<Vec<Session<Login>>, NoGrant> {
@@ -128,4 +147,11 @@ impl<S: RefreshStore> App<S> {
         let last = UnixTime::from_secs(now.saturating_add(ttl).saturating_add(1));
         self.revocations.end(ISSUER, sid, last).await.map_err(|_| NoGrant::NotNow)
     }
+}
+
+/// Does all of it, even where the client does not wait for the answer: half of a logout is none.
+async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T, NoGrant>> + Send + 'static,
+) -> Result<T, NoGrant> {
+    tokio::spawn(work).await.unwrap_or(Err(NoGrant::NotNow))
 }

@@ -122,8 +122,7 @@ async fn login<S: RefreshStore>(
     Form(given): Form<LoginForm>,
 ) -> Response {
     // A site that signs its visitors in here, as somebody else, could watch what they do.
-    let from = headers.get("sec-fetch-site").map(HeaderValue::as_bytes);
-    if from.is_some_and(|from| from != b"same-origin" && from != b"none") {
+    if is_from_elsewhere(&headers) {
         return pages::problem(StatusCode::FORBIDDEN, "This came from another site.");
     }
     let client = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or("an unknown browser");
@@ -137,6 +136,19 @@ async fn login<S: RefreshStore>(
             pages::login(StatusCode::UNAUTHORIZED, Some("Email and password do not match. Please try again."))
         }
         Err(NoGrant::NotNow) => not_now(),
+    }
+}
+
+/// Where a browser does not say which site a form is of, it says the origin.
+fn is_from_elsewhere(headers: &HeaderMap) -> bool {
+    let text = |name| headers.get(name).map(HeaderValue::as_bytes);
+    match (text("sec-fetch-site"), text("origin")) {
+        (Some(from), _) => from != b"same-origin" && from != b"none",
+        (None, Some(origin)) => {
+            let host = origin.strip_prefix(b"https://").or(origin.strip_prefix(b"http://"));
+            host.is_none() || host != text("host")
+        }
+        (None, None) => false,
     }
 }
 

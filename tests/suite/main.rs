@@ -2,6 +2,8 @@
 
 mod answers;
 mod attack;
+#[cfg(feature = "redis")]
+mod attack_session;
 mod axum;
 mod browser;
 mod dpop;

@@ -509,3 +509,31 @@ fn a_runtime_that_went_away_wedges_nothing() {
         });
     }
 }
+
+/// What a failover, or a crash without `appendfsync always`, does to a write that had just been answered.
+#[tokio::test]
+async fn what_was_acknowledged_and_then_lost_is_told_again_by_the_one_who_revoked() {
+    let server = RedisServer::start();
+    let revoking = started(&server.url()).await;
+    revoking.revoke(ISSUER, "old", later()).await.expect("acknowledged");
+    until("the record is read", || revoking.status().age.is_some_and(|age| age < Duration::from_millis(20))).await;
+    let copy = |from: &str, to: &str| {
+        for name in ["meta", "ids", "stream"] {
+            let key = format!("tower-jwt-auth:revoked:{name}");
+            let _: i64 = server.ask(&["COPY", &format!("{from}{key}"), &format!("{to}{key}"), "REPLACE"]);
+        }
+    };
+    copy("", "replica:");
+    // The task loses its connection, for longer than it takes to revoke something.
+    let _: String = server.ask(&["ACL", "SETUSER", "default", "-xread"]);
+    until("the task has lost the server", || revoking.status().last_error.is_some()).await;
+    revoking.revoke(ISSUER, "new", later()).await.expect("acknowledged");
+    copy("replica:", "");
+    let _: String = server.ask(&["ACL", "SETUSER", "default", "+xread"]);
+    until("the task is back", || revoking.status().last_error.is_none()).await;
+    until("nothing waits", || revoking.status().unpublished == 0).await;
+    assert!(is_revoked(&revoking, "new"));
+    let starting = started(&server.url()).await;
+    assert!(is_revoked(&starting, "old"));
+    assert!(is_revoked(&starting, "new"), "an instance that starts now lets it pass");
+}

@@ -73,6 +73,7 @@ fn random() -> f64 {
 /// One connection, until it is lost.
 async fn session(shared: &Shared, place: &mut Option<Place>) -> Result<Infallible, RedisFailure> {
     let link = &mut shared.redis.link().await?;
+    shared.doubt_unseen();
     look_at_durability(shared, link).await;
     loop {
         let next = match place.take() {
@@ -137,9 +138,11 @@ type Record = (String, Vec<(Vec<u8>, Vec<u8>)>);
 
 /// Waits for changes, and takes them: the place behind them. `None` where there is a gap.
 async fn follow_on(shared: &Shared, link: &mut Link, known: &Place) -> Result<Option<Place>, RedisFailure> {
+    let unseen = shared.unseen();
     let mut records = changes(shared, link, known, Some(POLL)).await?;
     if records.is_empty() {
         if head(shared, link).await?.as_ref() == Some(known) {
+            shared.seen(unseen);
             return Ok(Some(known.clone()));
         }
         // A change that came in between, or a server that has another past.
@@ -148,6 +151,7 @@ async fn follow_on(shared: &Shared, link: &mut Link, known: &Place) -> Result<Op
             return Ok(None);
         }
     }
+    let is_all = records.len() < RECORDS_AT_ONCE;
     let mut place = known.clone();
     for (id, fields) in records {
         let mut fields = fields.into_iter();
@@ -160,8 +164,14 @@ async fn follow_on(shared: &Shared, link: &mut Link, known: &Place) -> Result<Op
         }
         place.last = id;
     }
+    if is_all {
+        shared.seen(unseen);
+    }
     Ok(Some(place))
 }
+
+/// How many records are read at once.
+const RECORDS_AT_ONCE: usize = 50;
 
 /// The records behind this place, 50 at most, each of up to 500 entries; after waiting for the first, if asked to.
 async fn changes(
@@ -171,7 +181,7 @@ async fn changes(
     wait: Option<Duration>,
 ) -> Result<Vec<Record>, RedisFailure> {
     let mut read = cmd("XREAD");
-    read.arg("COUNT").arg(50);
+    read.arg("COUNT").arg(RECORDS_AT_ONCE);
     if let Some(wait) = wait {
         read.arg("BLOCK").arg(u64::try_from(wait.as_millis()).unwrap_or(u64::MAX));
     }

@@ -208,8 +208,10 @@ impl Revocation for RedisRevocations {
         let shared = &self.0.shared;
         // Without a runtime nothing is followed, and the state is or becomes stale.
         let _ = self.0.ensure_task();
+        // Asked first: what the first full read brings may come between the two.
+        let is_usable = shared.is_usable();
         match shared.list.check(token) {
-            RevocationVerdict::Valid if !shared.is_usable() => RevocationVerdict::Unknown { retry_after: RETRY_AFTER },
+            RevocationVerdict::Valid if !is_usable => RevocationVerdict::Unknown { retry_after: RETRY_AFTER },
             verdict => verdict,
         }
     }

@@ -30,6 +30,7 @@ pub(super) struct Shared {
     confirmed: Confirmed,
     pub(super) is_followed: AtomicBool,
     pending: Mutex<Pending>,
+    acknowledged: Mutex<Acknowledged>,
     notes: Mutex<Notes>,
     changed: watch::Sender<()>,
 }
@@ -42,6 +43,15 @@ pub(super) struct Pending {
     pub(super) all: bool,
     /// The server was full: there is no point in asking before.
     pub(super) not_before: Option<Instant>,
+}
+
+/// What the server has taken, and the task has not seen there yet: a server that fails just then may come back without
+/// it, and with nothing that shows that.
+#[derive(Default)]
+struct Acknowledged {
+    entries: Vec<Entry>,
+    /// More than are kept apart.
+    more: bool,
 }
 
 /// What is said of the server.
@@ -97,6 +107,7 @@ impl Shared {
             confirmed: Confirmed { start, monotonic: AtomicU64::new(0), wall: AtomicU64::new(0) },
             is_followed: AtomicBool::new(false),
             pending: Mutex::default(),
+            acknowledged: Mutex::default(),
             notes: Mutex::default(),
             changed: watch::Sender::new(()),
         }
@@ -147,6 +158,29 @@ impl Shared {
 
     pub(super) fn pending(&self) -> MutexGuard<'_, Pending> {
         self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn acknowledged(&self) -> MutexGuard<'_, Acknowledged> {
+        self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How many entries the server has acknowledged that have not been seen there.
+    pub(super) fn unseen(&self) -> usize {
+        self.acknowledged().entries.len()
+    }
+
+    /// The first of them have been seen.
+    pub(super) fn seen(&self, first: usize) {
+        let entries = &mut self.acknowledged().entries;
+        entries.drain(..first.min(entries.len()));
+    }
+
+    /// The server may be another one, or have another past: what has not been seen there is sent once more.
+    pub(super) fn doubt_unseen(&self) {
+        let Acknowledged { entries, more } = std::mem::take(&mut *self.acknowledged());
+        let mut pending = self.pending();
+        pending.all |= more;
+        pending.add(entries);
     }
 
     pub(super) fn notes(&self) -> MutexGuard<'_, Notes> {
@@ -209,7 +243,11 @@ pub(super) struct Unpublished<'s> {
 
 impl Unpublished<'_> {
     pub(super) fn published(mut self) {
-        self.entry = None;
+        let mut acknowledged = self.shared.acknowledged();
+        acknowledged.entries.extend(self.entry.take());
+        if acknowledged.entries.len() > MOST_PENDING {
+            *acknowledged = Acknowledged { entries: Vec::new(), more: true };
+        }
     }
 }
 
