@@ -1,11 +1,4 @@
 //! A Redis or Valkey server, as the stores of this crate use it.
-//!
-//! - Nothing is connected before the first use, so that a service starts while Redis is away. A lost connection is made
-//!   anew in the background.
-//! - Every command ends within a [time limit](Redis::timeout), 500 ms unless set, a new connection included.
-//! - Keys start with a [prefix](Redis::prefix), so that applications can share a server. Each store works with single
-//!   keys or with scripts that are atomic, on one primary: Redis Cluster is not supported.
-//! - What the stores hold must not be evicted: the server needs `maxmemory-policy noeviction`.
 
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -20,6 +13,14 @@ use redis::{
 use crate::error::ConfigError;
 
 /// A connection to a Redis or Valkey server, from version 6 on. Cheap to clone: clones share it, and so may stores.
+///
+/// - Nothing is connected before the first use, so that a service starts while the server is away. A lost connection is
+///   made anew in the background.
+/// - Connecting and every answer have a [time limit](Self::timeout), 500 ms unless set.
+/// - Keys start with a [prefix](Self::prefix), so that applications can share a server.
+/// - Each store works with scripts that are atomic, on one primary: Redis Cluster is not supported.
+/// - What stores hold must not be evicted, and should be there after a restart: the server needs `maxmemory-policy
+///   noeviction` and `appendonly yes`. Each store says what is lost without.
 ///
 /// ```
 /// use std::time::Duration;
@@ -45,9 +46,15 @@ impl Redis {
     /// # Errors
     /// When it is no such URL, or asks for TLS that the build lacks.
     pub fn open(url: &str) -> Result<Self, ConfigError> {
-        // The URL may hold a password: of what is wrong with it, the kind has to do.
-        let refused =
-            |error: RedisError| ConfigError::new(format!("the URL of the Redis server: {}", error.category()));
+        // The URL may hold a password, so that nothing of it is said.
+        let refused = |_: RedisError| {
+            ConfigError::new(if url.starts_with("rediss:") {
+                "the URL of the Redis server asks for TLS, or is none: for TLS, add the crate `redis` with its feature \
+                 `tokio-rustls-comp` to your own dependencies"
+            } else {
+                "this is no URL of a Redis server: write it like `redis://user:password@host:port/database`"
+            })
+        };
         let info = url.into_connection_info().map_err(refused)?;
         // The newer protocol tells of a lost connection before the next command runs into it.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
@@ -184,7 +191,10 @@ impl From<RedisError> for RedisFailure {
     fn from(error: RedisError) -> Self {
         // The text of a server's error may quote a command; its code does not.
         Self(match error.code() {
+            Some(code @ ("NOAUTH" | "WRONGPASS")) => format!("the server wants a user and a password ({code})"),
             Some(code) => format!("{}: {code}", error.category()),
+            None if error.is_connection_refusal() => "nobody listens there".to_owned(),
+            None if error.is_connection_dropped() => "the connection was lost".to_owned(),
             None if error.is_timeout() => "no answer in time".to_owned(),
             None => error.category().to_owned(),
         })

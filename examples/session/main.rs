@@ -37,7 +37,14 @@ use crate::options::Options;
 use crate::revocations::Revocations;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() {
+    if let Err(error) = run().await {
+        eprintln!("{error}");
+        std::process::exit(1);
+    }
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     let options = Options::from_arguments();
     let ring = KeyRing::builder(options.algorithm).longest_lifetime(options.access_ttl);
     let list = RevocationList::new();
@@ -89,7 +96,11 @@ async fn serve<S: RefreshStore>(
     let listener = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, options.port))
         .await
         .map_err(|error| format!("port {}: {error}; `--port 0` takes a free one", options.port))?;
-    println!("READY http://{}", listener.local_addr()?);
-    println!("Sign in as user@example.com with the password pass.");
+    let url = format!("http://{}", listener.local_addr()?);
+    println!("READY {url}");
+    println!("Sign in as user@example.com with the password pass, in a browser, or with curl:");
+    println!("curl -b jar -c jar {url}/login -d 'email=user%40example.com&password=pass'");
+    println!("curl -b jar -c jar {url}/profile");
+    println!("curl -b jar -c jar -X POST -H 'Sec-Fetch-Site: same-origin' {url}/logout");
     Ok(axum::serve(listener, router).await?)
 }

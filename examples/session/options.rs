@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use tower_jwt_auth::Algorithm;
 
-const USAGE: &str = "options:
+const USAGE: &str = "cargo run --example session -- [OPTIONS]: sign in as user@example.com with the password pass
+
   --port N              from 0 (a free port, the default) to 65535
   --access-ttl SECONDS  how long an access token lives: 1 to 3600, 300 unless given
-  --alg NAME            how tokens are signed: ES256 unless given; ES384, EdDSA, RS256, PS256, ML-DSA-65 …
+  --alg NAME            how tokens are signed: ES256 unless given; ES384, EdDSA, RS256, PS256, ML-DSA-65 …; no HS256: a secret cannot
+                        be published
   --grace SECONDS       for how long a browser may send a refresh token again: 0 to 60, 10 unless given
   --redis URL           keep keys, sessions and logouts there; copies with the same URL behave as one";
 
@@ -31,7 +33,7 @@ impl Options {
         };
         let mut arguments = std::env::args().skip(1);
         while let Some(name) = arguments.next() {
-            if name == "--help" {
+            if name == "--help" || name == "-h" {
                 println!("{USAGE}");
                 std::process::exit(0);
             }
@@ -49,7 +51,7 @@ impl Options {
                 _ => None,
             };
             if is_valid.is_none() {
-                eprintln!("{name} {value}: not understood\n{USAGE}");
+                eprintln!("`{name} {value}` is not one of them, or out of its bounds\n{USAGE}");
                 std::process::exit(2);
             }
         }

@@ -48,13 +48,16 @@ fn refused(refused: &Rejection<'_>) -> Response {
     }
 }
 
-/// Where the access token of a browser is over, changes the refresh token for new ones before the request goes on.
+/// Where the access token of a browser is over, changes the refresh token for new ones before the request goes on. Only
+/// for requests that this site has caused: others do not change anything, not even that.
 async fn refresh_silently<S: RefreshStore>(
     State(app): State<Arc<App<S>>>,
     mut request: Request,
     next: Next,
 ) -> Response {
-    let Some(refresh) = cookie(request.headers(), REFRESH) else { return next.run(request).await };
+    let Some(refresh) = cookie(request.headers(), REFRESH).filter(|_| !is_from_elsewhere(request.headers())) else {
+        return next.run(request).await;
+    };
     if let Some(access) = cookie(request.headers(), ACCESS) {
         match app.verifier.verify(access).await {
             Ok(_) => return next.run(request).await,
@@ -65,17 +68,17 @@ async fn refresh_silently<S: RefreshStore>(
     match app.refresh(&app.web, refresh).await {
         Ok(grant) => {
             // The layer behind sees the new token, as if the browser had sent it.
-            let fresh = HeaderValue::try_from(format!("{ACCESS}={}", grant.access.as_str()));
-            request.headers_mut().insert(COOKIE, fresh.expect("a token is ASCII without separators"));
+            replace_access(request.headers_mut(), grant.access.as_str());
             let mut response = next.run(request).await;
-            // A handler that has signed the user out has said so in cookies of its own.
-            if !response.headers().contains_key(SET_COOKIE) {
+            // A handler that has signed the user out has taken the cookies back.
+            if response.extensions().get::<SignedOut>().is_none() {
                 keep(&mut response, &app, &grant);
             }
             response
         }
         Err(NoGrant::Refused) => {
-            request.headers_mut().remove(COOKIE);
+            // No token at all would be somebody who comes for the first time: this one is told that the session is over.
+            replace_access(request.headers_mut(), "over");
             let mut response = next.run(request).await;
             forget(&mut response);
             response
@@ -181,7 +184,12 @@ fn keep<S>(response: &mut Response, app: &App<S>, grant: &Grant) {
     set(response, &format!("{REFRESH}={}; {ATTRIBUTES}", grant.refresh));
 }
 
+/// A response whose cookies end the session.
+#[derive(Clone)]
+struct SignedOut;
+
 fn forget(response: &mut Response) {
+    response.extensions_mut().insert(SignedOut);
     for name in [ACCESS, REFRESH] {
         set(response, &format!("{name}=; Max-Age=0; {ATTRIBUTES}"));
     }
@@ -194,6 +202,16 @@ fn set(response: &mut Response, cookie: &str) {
     value.set_sensitive(true);
     response.headers_mut().append(SET_COOKIE, value);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+/// Puts another access token among the cookies of a request, and leaves those of others alone.
+fn replace_access(headers: &mut HeaderMap, token: &str) {
+    let lines = headers.get_all(COOKIE).iter().filter_map(|line| line.to_str().ok());
+    let others = lines.flat_map(|line| line.split(';')).map(str::trim);
+    let others = others.filter(|pair| pair.split_once('=').is_none_or(|(name, _)| name != ACCESS));
+    let all: Vec<_> = others.map(str::to_owned).chain([format!("{ACCESS}={token}")]).collect();
+    let value = HeaderValue::try_from(all.join("; ")).expect("tokens and what came are ASCII");
+    headers.insert(COOKIE, value);
 }
 
 fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

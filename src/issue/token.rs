@@ -20,7 +20,8 @@ use crate::policy::MAX_ISSUER;
 ///
 /// Each token has `iss`, `aud`, `iat`, `exp` and a random `jti` of 128 bits, and in its header `typ` `at+jwt`, `alg` and
 /// `kid`. Who it is for, and what they may do, is in the claims that you give: `sub`, `client_id` and `scope` of RFC 9068
-/// among them.
+/// among them: a verifier with [`access_token_profile`](crate::Issuer::access_token_profile) refuses tokens that lack the
+/// first two.
 ///
 /// **The payload is not encrypted: whoever holds a token, the client first, can read every claim.** Passwords, keys and
 /// what a user must not learn do not belong there.

@@ -107,6 +107,9 @@ impl RevocationList {
     /// later than the time, rounded up to a second, and the [`skew`](RevocationListBuilder::skew). The time may lie
     /// ahead. A later one replaces an earlier one, never the other way.
     ///
+    /// A login within the next moments, up to the skew and a second, is refused as well. Where the issuer and who revokes
+    /// share a clock, set the skew to zero; to end what a user has and let them in again at once, revoke each `sid`.
+    ///
     /// # Errors
     /// When the list is full, or has no [`max_lifetime`](RevocationListBuilder::max_lifetime).
     pub fn revoke_subject(&self, issuer: &str, subject: &str, before: UnixTime) -> Result<(), RevokeError> {

@@ -453,3 +453,36 @@ fn jwt_header(token: &str) -> Value {
     let header = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').next().expect("a segment")).expect("base64url");
     serde_json::from_slice(&header).expect("JSON")
 }
+
+/// A store that panics, never answers, or whose runtime went away takes the task along; the next use starts another.
+#[tokio::test(start_paused = true)]
+async fn a_ring_is_kept_again_after_whatever_befell_its_task() {
+    #[derive(Clone, Default)]
+    struct Odd(MemoryKeyStore, Arc<AtomicU32>);
+    impl KeyStore for Odd {
+        fn load(&self) -> KeyStoreFuture<'_, Option<KeyRingDocument>> {
+            match self.1.swap(0, Ordering::Relaxed) {
+                1 => panic!("a bug of the store's"),
+                2 => Box::pin(std::future::pending()),
+                _ => self.0.load(),
+            }
+        }
+
+        fn replace<'a>(&'a self, expected: u64, document: &'a KeyRingDocument) -> KeyStoreFuture<'a, bool> {
+            self.0.replace(expected, document)
+        }
+    }
+    let (clock, store) = (clock(), Odd::default());
+    let ring = open(&clock, store.clone()).await;
+    for bug in [1, 2] {
+        store.1.store(bug, Ordering::Relaxed);
+        tokio::time::sleep(MINUTE + 11 * SECOND).await;
+        assert_eq!(store.1.load(Ordering::Relaxed), 0, "it was asked");
+        assert!(ring.jwks().is_ok(), "used, and so kept again");
+        tokio::time::sleep(MINUTE + SECOND).await;
+        assert!(ring.status().age <= MINUTE && ring.status().last_error.is_none(), "{bug}: {:?}", ring.status());
+    }
+    store.1.store(2, Ordering::Relaxed);
+    let error = ring.refresh().await.expect_err("no answer").to_string();
+    assert!(error.contains("10 seconds"), "{error}");
+}

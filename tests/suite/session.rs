@@ -137,6 +137,7 @@ fn a_stolen_refresh_token_ends_the_session_of_thief_and_victim() {
         assert!(std::time::Instant::now() < deadline, "still signed in: {}", browser.text("body"));
         browser.open(&format!("{}/profile", copy.url));
     }
+    assert!(browser.text("[role=alert]").contains("over"), "{}", browser.text("body"));
     assert!(browser.cookies().is_empty());
     assert_eq!(copy.refresh(&thief.refresh).status, 401, "the thief's is dead as well");
     assert_eq!(copy.profile(&thief.access).status, 401, "and so is his access token");
@@ -237,4 +238,28 @@ fn forms_of_other_sites_change_nothing() {
     assert_eq!(profile.status, 200);
     assert!(profile.head.to_lowercase().contains("cache-control: no-store"), "{}", profile.head);
     assert_eq!(post("/logout", "-H 'Sec-Fetch-Site: same-origin'"), 303);
+}
+
+/// Whoever copies the example has cookies of their own.
+#[test]
+fn a_silent_refresh_leaves_other_cookies_alone_and_other_sites_cause_none() {
+    let copy = Copy::start(&["--access-ttl", "1", "--grace", "0"]);
+    let tokens = copy.login();
+    // Only the refresh token: as if the access token had expired.
+    let cookies = |refresh: &str| format!("-H 'Cookie: theme=dark; __Host-refresh={refresh}; lang=en'");
+    let ask = |path: &str, refresh: &str, more: &str| {
+        paste(&format!("curl -i {}{path} {} {more}", copy.url, cookies(refresh)))
+    };
+    let foreign = ask("/logout", &tokens.refresh, "-X POST -H 'Sec-Fetch-Site: cross-site'");
+    assert!(foreign.status == 401 && !foreign.head.contains("set-cookie"), "{}", foreign.head);
+    let own = ask("/profile", &tokens.refresh, "");
+    assert_eq!(own.status, 200);
+    let fresh = own.head.lines().find_map(|line| line.strip_prefix("set-cookie: __Host-refresh=")?.split(';').next());
+    let fresh = fresh.expect("a new one").to_owned();
+    assert_ne!(fresh, tokens.refresh);
+    let out = ask("/logout", &fresh, "-X POST -H 'Sec-Fetch-Site: same-origin'");
+    assert_eq!(out.status, 303);
+    let kept = out.head.lines().filter(|line| line.starts_with("set-cookie: __Host-") && !line.contains("Max-Age=0"));
+    assert_eq!(kept.count(), 0, "signed out: {}", out.head);
+    assert_eq!(copy.refresh(&fresh).status, 401);
 }

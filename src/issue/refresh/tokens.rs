@@ -211,7 +211,8 @@ where
     }
 
     /// Ends every session of a subject that was started before: after a change of the password, or for "log out
-    /// everywhere". Access tokens that are out stay good until they expire.
+    /// everywhere". Access tokens that are out stay good until they expire, unless they are
+    /// [revoked](crate::revocation) as well.
     ///
     /// # Errors
     /// [`Unavailable`](RefreshErrorKind::Unavailable): some may have ended; try again.

@@ -1,17 +1,19 @@
-//! The ring as issuers use it: what it holds, the task that keeps it, and its options.
+//! The ring as issuers use it: what it holds, and the task that keeps it.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::task::JoinHandle;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::KeyRingError;
 use super::source::Prepared;
-use super::state::{Change, Fresh, KeyPhase, MOST_KEYS, Rules, State};
-use super::store::{KeyRingDocument, KeyStore, MemoryKeyStore};
+use super::state::{Change, Fresh, KeyPhase, Rules, State};
+use super::store::{KeyRingDocument, KeyStore};
 use crate::clock::{Clock, UnixTime};
 use crate::error::ConfigError;
 use crate::events;
@@ -46,10 +48,35 @@ const ATTEMPTS: usize = 16;
 /// # }
 /// # tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap().block_on(run()).unwrap();
 /// ```
+///
+/// # How a key comes and goes
+///
+/// A new key is [published](super::KeyPhase::Published) for twice the `max-age` of the JWK set before it [signs](super::KeyPhase::Signing);
+/// then it is [retiring](super::KeyPhase::Retiring), in the set still, until 5 minutes after its last token has expired, for
+/// verifiers that are lenient.
+///
+/// # Why that is safe with several instances
+///
+/// The instances share a [`KeyStore`](super::KeyStore), and each reads it every [`poll_every`](super::KeyRingBuilder::poll_every). Let a key be
+/// added at the time 0, with `max-age` N, so that it signs from 2 N on.
+///
+/// - An instance that has not read the store for 0.9 N answers requests for the JWK set with 503. So every set that lacks
+///   the key was answered before 0.9 N, and no cache may use it after 1.9 N: when the first token with the key is signed,
+///   everybody knows it. The last tenth is for clocks that differ: 30 seconds by default.
+/// - An instance that cannot read the store may not know that it should sign with the next key. It goes on with the old
+///   one for [`stale_for`](super::KeyRingBuilder::stale_for), and then issues nothing more; the old key stays published for that
+///   long, for the [longest lifetime](super::KeyRingBuilder::longest_lifetime) of a token, and for the
+///   [leeway](super::KeyRingBuilder::leeway) of verifiers.
+/// - Of two instances that change the ring at once one wins, and the other takes what the first has written.
+/// - A store that has lost its last changes, or everything, gets them back from any instance that knows them.
+///
+/// Verifiers that fetch less often than `max-age` says, as some do whose value is under a minute, learn of a new key from
+/// its first token: `RemoteJwks` then waits for a fetch.
 #[derive(Clone)]
 pub struct KeyRing {
     shared: Arc<Shared>,
-    _task: Arc<Task>,
+    /// Ends the task when the last handle is dropped.
+    _closer: Arc<watch::Sender<()>>,
 }
 
 pub(super) struct Shared {
@@ -62,6 +89,9 @@ pub(super) struct Shared {
     last_error: RwLock<Option<KeyRingError>>,
     /// One look at the store at a time.
     turn: tokio::sync::Mutex<()>,
+    /// A task keeps the ring.
+    is_kept: AtomicBool,
+    closed: watch::Receiver<()>,
 }
 
 /// What this instance knows, and since when.
@@ -89,12 +119,12 @@ impl Moment {
     }
 }
 
-/// Ends with the last handle.
-struct Task(JoinHandle<()>);
+/// The task has ended: by a panic of the store, or with its runtime. The next use starts another.
+struct Kept<'s>(&'s Shared);
 
-impl Drop for Task {
+impl Drop for Kept<'_> {
     fn drop(&mut self) {
-        self.0.abort();
+        self.0.is_kept.store(false, Ordering::Release);
     }
 }
 
@@ -127,21 +157,35 @@ pub struct RingKey {
 }
 
 impl KeyRing {
-    /// A ring of keys for this algorithm. Instances that share a store have the same options.
-    pub fn builder(algorithm: Algorithm) -> KeyRingBuilder {
-        let minutes = |n: u64| Duration::from_secs(60 * n);
-        KeyRingBuilder {
-            algorithm,
-            store: Box::new(MemoryKeyStore::new()),
-            every: Some(minutes(30 * 24 * 60)),
-            max_age: minutes(5),
-            ahead: None,
-            longest: minutes(60),
-            leeway: minutes(5),
-            stale_for: minutes(60),
-            poll_every: None,
-            clock: Clock::system(),
+    pub(super) async fn open(
+        store: Box<dyn KeyStore>,
+        rules: Rules,
+        poll_every: Duration,
+        clock: Clock,
+    ) -> Result<Self, ConfigError> {
+        if Handle::try_current().is_err() {
+            return Err(ConfigError::new("a key ring needs a tokio runtime: open it within one"));
         }
+        let read = Moment::now(&clock);
+        let (closer, closed) = watch::channel(());
+        let shared = Arc::new(Shared {
+            store,
+            rules,
+            poll_every,
+            clock,
+            prepared: RwLock::default(),
+            held: RwLock::new(Held { state: Arc::default(), document: None, read }),
+            last_error: RwLock::default(),
+            turn: tokio::sync::Mutex::default(),
+            is_kept: AtomicBool::new(false),
+            closed,
+        });
+        let state = shared.change(&Change::Scheduled).await?;
+        if state.newest_algorithm() != Some(shared.rules.algorithm) {
+            shared.change(&Change::Rotate).await?;
+        }
+        shared.ensure_kept();
+        Ok(KeyRing { shared, _closer: Arc::new(closer) })
     }
 
     /// Begins a rotation, and says when the new key will sign: it is in the JWK set from now on. Where a new key waits
@@ -203,6 +247,7 @@ impl KeyRing {
     /// # Errors
     /// When the state is too old to be published: answer 503.
     pub fn jwks(&self) -> Result<String, KeyRingError> {
+        self.shared.ensure_kept();
         let held = self.shared.held();
         if held.read.age(&self.shared.clock) > self.shared.rules.publishable_for() {
             return Err(KeyRingError::new("the store has not answered for too long: a key may be missing here"));
@@ -217,7 +262,7 @@ impl KeyRing {
         self.shared.rules.max_age
     }
 
-    pub(super) fn shared(&self) -> &Shared {
+    pub(super) fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
@@ -231,6 +276,7 @@ impl KeyRing {
 
     /// The key to sign with; `None` where the state is too old.
     pub(in crate::issue) fn signing(&self) -> Option<SigningKey> {
+        self.shared.ensure_kept();
         let held = self.shared.held.read().unwrap_or_else(PoisonError::into_inner);
         if held.read.age(&self.shared.clock) > self.shared.rules.stale_for {
             return None;
@@ -242,6 +288,33 @@ impl KeyRing {
 impl Shared {
     fn held(&self) -> Held {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Starts the task where there is none. Without a runtime to start it on, the state grows old, and the status says so.
+    pub(super) fn ensure_kept(self: &Arc<Self>) {
+        if self.is_kept.load(Ordering::Acquire) {
+            return;
+        }
+        let Ok(runtime) = Handle::try_current() else { return };
+        if !self.is_kept.swap(true, Ordering::AcqRel) {
+            let (shared, mut closed) = (Arc::clone(self), self.closed.clone());
+            runtime.spawn(async move {
+                let kept = Kept(&shared);
+                tokio::select! {
+                    () = kept.0.keep() => {}
+                    // Never a value: the sender is only ever dropped.
+                    _ = closed.changed() => {}
+                }
+            });
+        }
+    }
+
+    async fn keep(&self) {
+        loop {
+            tokio::time::sleep(self.poll_every).await;
+            // What went wrong is in the status, and the next look comes soon.
+            let _ = self.change(&Change::Scheduled).await;
+        }
     }
 
     /// Reads the store, makes a change, and takes what comes of it.
@@ -259,7 +332,7 @@ impl Shared {
         for _ in 0..ATTEMPTS {
             // What is read is as old as the question.
             let asked = Moment::now(&self.clock);
-            let stored = self.store.load().await?;
+            let stored = in_time(self.store.load()).await?;
             let version = stored.as_ref().map_or(0, KeyRingDocument::version);
             let held = self.held();
             let is_behind = version < held.state.version;
@@ -277,7 +350,7 @@ impl Shared {
                 None => return Ok(current),
             };
             let document = next.to_document()?;
-            if self.store.replace(version, &document).await? {
+            if in_time(self.store.replace(version, &document)).await? {
                 return self.take(document, asked);
             }
         }
@@ -305,179 +378,18 @@ impl Shared {
     }
 }
 
-/// Builds a [`KeyRing`].
-#[must_use]
-pub struct KeyRingBuilder {
-    algorithm: Algorithm,
-    store: Box<dyn KeyStore>,
-    every: Option<Duration>,
-    max_age: Duration,
-    ahead: Option<Duration>,
-    longest: Duration,
-    leeway: Duration,
-    stale_for: Duration,
-    poll_every: Option<Duration>,
-    clock: Clock,
-}
+/// How long a store may take for an answer.
+const PATIENCE: Duration = Duration::from_secs(10);
 
-impl KeyRingBuilder {
-    /// Where the ring is kept: in memory unless set, and then a restart ends every token.
-    pub fn store(mut self, store: impl KeyStore) -> Self {
-        self.store = Box::new(store);
-        self
-    }
-
-    /// How long each key signs: 30 days unless set. Long enough for operators to see a problem, and short enough for a
-    /// rotation to be nothing special.
-    pub fn rotate_every(mut self, time: Duration) -> Self {
-        self.every = Some(time);
-        self
-    }
-
-    /// No schedule: keys change by [`KeyRing::rotate`] alone.
-    pub fn rotate_by_hand(mut self) -> Self {
-        self.every = None;
-        self
-    }
-
-    /// How long verifiers may keep the JWK set, in whole seconds: 5 minutes unless set, from a second to a day. A
-    /// withdrawn key lives for that long.
-    pub fn max_age(mut self, time: Duration) -> Self {
-        self.max_age = time;
-        self
-    }
-
-    /// How long a key is published before it signs: twice `max_age`, which is the least, unless set. With more, the JWK
-    /// set survives longer outages of the store.
-    pub fn publish_ahead(mut self, time: Duration) -> Self {
-        self.ahead = Some(time);
-        self
-    }
-
-    /// The longest lifetime that issuers with this ring give to tokens: an hour unless set. Keys stay published for that
-    /// long after they have stopped to sign.
-    pub fn longest_lifetime(mut self, time: Duration) -> Self {
-        self.longest = time;
-        self
-    }
-
-    /// How long after their end tokens may still be taken, for clocks that differ: 5 minutes unless set, which is the
-    /// most that a verifier of this crate may be told. Keys stay published for that long on top.
-    pub fn leeway(mut self, time: Duration) -> Self {
-        self.leeway = time;
-        self
-    }
-
-    /// How long an instance signs that cannot read the store: an hour unless set. Then it issues no tokens, for it cannot
-    /// know whether its key is still published. Keys stay published for that long after they have stopped to sign.
-    pub fn stale_for(mut self, time: Duration) -> Self {
-        self.stale_for = time;
-        self
-    }
-
-    /// How often the store is read: a fifth of `max_age` unless set (a minute), at most two fifths.
-    pub fn poll_every(mut self, time: Duration) -> Self {
-        self.poll_every = Some(time);
-        self
-    }
-
-    /// Another wall clock than the system's: for tests.
-    pub fn clock(mut self, clock: Clock) -> Self {
-        self.clock = clock;
-        self
-    }
-
-    /// Reads the ring, or begins it with a key that signs at once, and keeps it in a task of its own on this runtime.
-    ///
-    /// A ring whose newest key is for another algorithm begins a rotation to this one.
-    ///
-    /// # Errors
-    /// When an option is out of its bounds, when the algorithm is an HMAC or one that the backend lacks, when the store
-    /// does not answer, or when there is no tokio runtime with a timer.
-    pub async fn open(self) -> Result<KeyRing, ConfigError> {
-        let (rules, poll_every) = self.rules()?;
-        let runtime = tokio::runtime::Handle::try_current()
-            .map_err(|_| ConfigError::new("a key ring needs a tokio runtime: open it within one"))?;
-        let read = Moment::now(&self.clock);
-        let shared = Arc::new(Shared {
-            store: self.store,
-            rules,
-            poll_every,
-            clock: self.clock,
-            prepared: RwLock::default(),
-            held: RwLock::new(Held { state: Arc::default(), document: None, read }),
-            last_error: RwLock::default(),
-            turn: tokio::sync::Mutex::default(),
-        });
-        let state = shared.change(&Change::Scheduled).await?;
-        if state.newest_algorithm() != Some(shared.rules.algorithm) {
-            shared.change(&Change::Rotate).await?;
-        }
-        let kept = Arc::downgrade(&shared);
-        let task = runtime.spawn(async move {
-            loop {
-                tokio::time::sleep(poll_every).await;
-                let Some(shared) = kept.upgrade() else { return };
-                // What went wrong is in the status, and the next look comes soon.
-                let _ = shared.change(&Change::Scheduled).await;
-            }
-        });
-        Ok(KeyRing { shared, _task: Arc::new(Task(task)) })
-    }
-
-    fn rules(&self) -> Result<(Rules, Duration), ConfigError> {
-        let refused = |why: &str| Err(ConfigError::new(why));
-        if self.algorithm.is_symmetric() {
-            return refused("secrets are never published, so a ring has none: give the issuer a `SigningKey::secret`");
-        }
-        let max_age = self.max_age;
-        if max_age.subsec_nanos() != 0 || !(1..=24 * 60 * 60).contains(&max_age.as_secs()) {
-            return refused("`max_age` is a number of whole seconds, from one to a day");
-        }
-        let ahead = self.ahead.unwrap_or(2 * max_age);
-        if ahead < 2 * max_age {
-            return refused("a key is published for at least twice `max_age` before it signs");
-        }
-        let poll_every = self.poll_every.unwrap_or(max_age / 5);
-        if poll_every.is_zero() || poll_every > max_age * 2 / 5 {
-            return refused("the store is read at least every two fifths of `max_age`");
-        }
-        if self.longest < Duration::from_secs(1) {
-            return refused("a token lives for at least a second");
-        }
-        let rules = Rules {
-            algorithm: self.algorithm,
-            max_age,
-            ahead,
-            stale_for: self.stale_for,
-            longest: self.longest,
-            leeway: self.leeway,
-            every: self.every,
-        };
-        if let Some(every) = self.every {
-            if every < ahead {
-                return refused("`rotate_every` is at least as long as a key is published before it signs");
-            }
-            // Those that are retiring, the one that signs, and one that waits.
-            let keys = rules.outlives().as_nanos() / every.as_nanos() + 3;
-            if keys > MOST_KEYS as u128 {
-                return Err(ConfigError::new(format!(
-                    "with these times the ring would hold {keys} keys, and verifiers look at few: rotate less often"
-                )));
-            }
-        }
-        Ok((rules, poll_every))
-    }
+/// A store that never answers must not hold up the rest.
+async fn in_time<T>(answer: impl Future<Output = Result<T, KeyRingError>>) -> Result<T, KeyRingError> {
+    let seconds = PATIENCE.as_secs();
+    let late = || Err(KeyRingError::new(format!("the store has not answered within {seconds} seconds")));
+    tokio::time::timeout(PATIENCE, answer).await.unwrap_or_else(|_| late())
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KeyRing").field("status", &self.status()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for KeyRingBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyRingBuilder").field("algorithm", &self.algorithm).finish_non_exhaustive()
     }
 }

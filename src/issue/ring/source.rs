@@ -24,6 +24,7 @@ pub(super) struct Prepared {
 impl KeySource for KeyRing {
     fn lookup(&self, query: &KeyQuery<'_>) -> KeyLookup<'_> {
         let shared = self.shared();
+        shared.ensure_kept();
         let held = shared.held.read().unwrap_or_else(PoisonError::into_inner);
         let age = held.read.age(&shared.clock);
         let Some(set) = self.prepared(&held) else {

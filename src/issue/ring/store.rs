@@ -14,7 +14,7 @@ pub(super) const MAX_DOCUMENT: usize = 512 * 1024;
 /// Where a [`KeyRing`](super::KeyRing) is kept: one document, replaced as a whole, and only by who has seen what was
 /// there.
 ///
-/// The document holds private keys in the clear. Whoever reads it can issue tokens; whoever writes it, too. A store of
+/// A call that takes longer than 10 seconds counts as failed. The document holds private keys in the clear. Whoever reads it can issue tokens; whoever writes it, too. A store of
 /// one's own may seal it on the way, with the key of a vault.
 ///
 /// ```

@@ -134,7 +134,7 @@ impl RedisRevocations {
     }
 
     /// Revokes everything that the issuer has issued to this `sub` up to this time, as [`RevocationList::revoke_subject`]
-    /// does, on every instance.
+    /// does, on every instance, and with the same effect on a login in the next moments.
     ///
     /// # Errors
     /// As for [`revoke`](Self::revoke).
@@ -159,7 +159,7 @@ impl RedisRevocations {
     }
 
     /// Waits until everything has been read, however long the server takes: before a service takes traffic. Bound it with a
-    /// timeout of your own; [`status`](Self::status) says what it waits for.
+    /// timeout of your own, and then say what it waits for: [`status`](Self::status) has it in `last_error`.
     ///
     /// # Errors
     /// When there is no tokio runtime.
