@@ -252,6 +252,27 @@ async fn a_store_that_lost_its_data_gets_it_back() {
 }
 
 #[tokio::test]
+async fn a_withdrawn_key_does_not_come_back_with_a_store_that_forgot_it_was() {
+    let (clock, store) = (clock(), Unsteady::default());
+    let (one, other) = (open(&clock, store.clone()).await, open(&clock, store.clone()).await);
+    let stolen = kids(&one).remove(0);
+    // A replica takes over that had not heard of the withdrawal, and then the ring goes on from there.
+    let replica = MemoryKeyStore::new();
+    let before = store.load().await.expect("there").expect("a ring");
+    assert!(replica.replace(0, &before).await.expect("there"));
+    one.withdraw(&stolen).await.expect("withdrawn");
+    store.become_another(replica);
+    other.rotate().await.expect("another change");
+    assert!(kids(&other).contains(&stolen), "it cannot know");
+    one.refresh().await.expect("the store answers");
+    other.refresh().await.expect("the store answers");
+    for ring in [&one, &other] {
+        assert!(!kids(ring).contains(&stolen), "{:?}", ring.status());
+        assert!(verifies(&one, &clock, &issue(ring, &clock)).await);
+    }
+}
+
+#[tokio::test]
 async fn an_issuer_gives_no_token_that_outlives_its_key() {
     let ring = KeyRing::builder(Algorithm::EdDSA).longest_lifetime(10 * MINUTE).open().await.expect("in memory");
     let build = |lifetime| TokenIssuer::builder(NAME, ring.clone()).audience("orders").lifetime(lifetime).build();

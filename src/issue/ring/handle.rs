@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::json;
@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::error::KeyRingError;
 use super::source::Prepared;
-use super::state::{Change, Fresh, KeyPhase, Rules, State};
+use super::state::{Change, Fresh, KeyPhase, MOST_KEYS, Rules, State};
 use super::store::{KeyRingDocument, KeyStore};
 use crate::clock::{Clock, UnixTime};
 use crate::error::ConfigError;
@@ -87,6 +87,8 @@ pub(super) struct Shared {
     pub(super) held: RwLock<Held>,
     pub(super) prepared: RwLock<Prepared>,
     last_error: RwLock<Option<KeyRingError>>,
+    /// The last keys that were withdrawn here: again where a failover, or a backup, brings them back.
+    withdrawn: Mutex<Vec<Change>>,
     /// One look at the store at a time.
     turn: tokio::sync::Mutex<()>,
     /// A task keeps the ring.
@@ -176,6 +178,7 @@ impl KeyRing {
             prepared: RwLock::default(),
             held: RwLock::new(Held { state: Arc::default(), document: None, read }),
             last_error: RwLock::default(),
+            withdrawn: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
             is_kept: AtomicBool::new(false),
             closed,
@@ -320,12 +323,26 @@ impl Shared {
     /// Reads the store, makes a change, and takes what comes of it.
     async fn change(&self, change: &Change) -> Result<Arc<State>, KeyRingError> {
         let _turn = self.turn.lock().await;
-        let outcome = self.try_change(change).await;
+        let outcome = self.try_change_for_good(change).await;
         if let Err(error) = &outcome {
             events::store_failed("the key ring", error);
         }
         *self.last_error.write().unwrap_or_else(PoisonError::into_inner) = outcome.as_ref().err().cloned();
         outcome
+    }
+
+    async fn try_change_for_good(&self, change: &Change) -> Result<Arc<State>, KeyRingError> {
+        let mut state = self.try_change(change).await?;
+        let withdrawn = {
+            let mut withdrawn = self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner);
+            withdrawn.splice(..0, matches!(change, Change::Withdraw(_)).then(|| change.clone()));
+            withdrawn.truncate(MOST_KEYS);
+            withdrawn.clone()
+        };
+        while let Some(again) = withdrawn.iter().find(|&change| state.undoes(change)) {
+            state = self.try_change(again).await?;
+        }
+        Ok(state)
     }
 
     async fn try_change(&self, change: &Change) -> Result<Arc<State>, KeyRingError> {

@@ -139,6 +139,11 @@ impl State {
         self.keys.get(self.signing_at(now) + 1).map(|key| key.signs_from)
     }
 
+    /// Whether a key is here that this change takes out.
+    pub(super) fn undoes(&self, change: &Change) -> bool {
+        matches!(change, Change::Withdraw(kid) if self.keys.iter().any(|key| key.key.kid() == Some(kid)))
+    }
+
     pub(super) fn newest_algorithm(&self) -> Option<Algorithm> {
         self.keys.last().map(|key| key.key.algorithm())
     }
