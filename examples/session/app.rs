@@ -82,6 +82,10 @@ impl<S: RefreshStore> App<S> {
     ) -> Result<Grant, NoGrant> {
         let (app, tokens, token) = (Arc::clone(self), tokens.clone(), token.to_owned());
         to_the_end(async move {
+            // A refresh token that is spent for nothing would look stolen when it comes again.
+            if !app.issuer.is_ready() {
+                return Err(NoGrant::NotNow);
+            }
             let rotated = match tokens.rotate(&token).await {
                 Ok(rotated) => rotated,
                 Err(error) => return Err(app.refused(&error).await),

@@ -113,6 +113,12 @@ impl TokenIssuer {
         self.token().issue(claims)
     }
 
+    /// True while a key may sign: a [`KeyRing`](super::KeyRing) that has not been able to read its store for too long has
+    /// none. Ask before a refresh token is spent for an access token that cannot be made.
+    pub fn is_ready(&self) -> bool {
+        self.keys.signing().is_ok()
+    }
+
     /// A token that differs from the others in audience or lifetime, or that has claims without a type.
     pub fn token(&self) -> TokenRequest<'_> {
         TokenRequest { issuer: self, audiences: Vec::new(), own: Vec::new(), lifetime: self.lifetime }

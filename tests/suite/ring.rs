@@ -216,9 +216,10 @@ async fn an_instance_without_the_store_publishes_and_signs_as_long_as_that_is_sa
     clock.advance(SECOND);
     let error = issuer(&ring, &clock).token().sign().expect_err("too old");
     assert_eq!(error.kind(), IssueErrorKind::NoKey);
+    assert!(!issuer(&ring, &clock).is_ready());
     store.leave(false);
     ring.refresh().await.expect("it is back");
-    assert!(ring.jwks().is_ok() && issuer(&ring, &clock).token().sign().is_ok());
+    assert!(ring.jwks().is_ok() && issuer(&ring, &clock).token().sign().is_ok() && issuer(&ring, &clock).is_ready());
     assert!(
         KeyRing::builder(Algorithm::EdDSA)
             .store({

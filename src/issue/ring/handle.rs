@@ -204,7 +204,7 @@ impl KeyRing {
 
     /// For a key that somebody else may have: takes it out of the ring at once. **Every token that it signed is refused**
     /// as soon as verifiers have fetched the JWK set, at most its `max-age` later, and other instances follow within
-    /// [`poll_every`](KeyRingBuilder::poll_every).
+    /// [`poll_every`](super::KeyRingBuilder::poll_every).
     ///
     /// Where it was the key that signs, the one before it takes over while it is still published, else the next one, else
     /// a fresh one. A fresh one is not known to verifiers yet: theirs fetch again, and others refuse new tokens until
@@ -217,7 +217,7 @@ impl KeyRing {
     }
 
     /// Reads the store now, and makes what is due: what the ring does by itself every
-    /// [`poll_every`](KeyRingBuilder::poll_every).
+    /// [`poll_every`](super::KeyRingBuilder::poll_every).
     ///
     /// # Errors
     /// When the store does not answer, or holds what is no ring.
