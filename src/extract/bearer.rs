@@ -62,7 +62,11 @@ fn after_scheme(value: &[u8]) -> Result<Option<(Scheme, &[u8])>, AuthErrorKind> 
     if let Some((scheme, end)) = after(value) {
         let rest = &value[end..];
         return match rest.first() {
-            Some(b' ') | None => Ok(Some((scheme, rest.trim_ascii_start()))),
+            // Spaces alone, and no tabs (RFC 9110 §11.4).
+            Some(b' ') | None => {
+                let spaces = rest.iter().take_while(|&&byte| byte == b' ').count();
+                Ok(Some((scheme, &rest[spaces..])))
+            }
             // The name of a longer scheme.
             Some(&byte) if is_token(byte) && byte != b'=' => Ok(None),
             Some(_) => Err(AuthErrorKind::MalformedCredential),

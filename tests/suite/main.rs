@@ -18,6 +18,8 @@ mod issuing;
 mod layer;
 mod metadata;
 mod mtls;
+mod properties;
+mod properties_in_time;
 mod provider;
 mod providers;
 mod redaction;

@@ -178,41 +178,6 @@ async fn a_remembered_token_is_revoked_at_once() {
 }
 
 #[tokio::test]
-async fn with_a_cache_the_verdict_is_the_one_without_whenever_something_is_revoked() {
-    let mut seed = 7_u64;
-    let mut roll = move |sides: u64| {
-        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (seed >> 33) % sides
-    };
-    let world = World::new();
-    let [cached, plain] =
-        [true, false].map(|cache| world.verifier(world.issuer().revocation_claims(["jti", "sid"]), cache));
-    let mut tokens = vec![world.token("first").sign()];
-    let (mut accepted, mut revoked) = (0, 0);
-    for step in 0..2000 {
-        let name = format!("{}", roll(40));
-        match roll(12) {
-            0 => world.revoke(&name),
-            1 if roll(8) == 0 => world.revoke_subject(&name),
-            2 => world.clock.advance(Duration::from_secs(roll(20))),
-            3..6 => {
-                let token =
-                    world.token(&name).claim("sid", format!("{}", roll(40))).claim("sub", format!("{}", roll(40)));
-                tokens.push(token.expires_in(i64::try_from(roll(400)).expect("small")).sign());
-            }
-            _ => {}
-        }
-        let recent = tokens.len().saturating_sub(30);
-        let at = recent + usize::try_from(roll((tokens.len() - recent) as u64)).expect("small");
-        let (with, without) = (verdict(&cached, &tokens[at]).await, verdict(&plain, &tokens[at]).await);
-        assert_eq!(with, without, "step {step}");
-        accepted += usize::from(with.is_ok());
-        revoked += usize::from(with == Err(Kind::Revoked));
-    }
-    assert!(accepted > 200 && revoked > 100, "{accepted} and {revoked}");
-}
-
-#[tokio::test]
 async fn the_claims_that_name_a_token_can_be_chosen() {
     let world = World::new();
     let both = world.verifier(world.issuer().revocation_claims(["jti", "sid"]), true);

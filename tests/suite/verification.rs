@@ -1,12 +1,12 @@
-//! The engine without HTTP: whole tokens against whole policies, each rule from both sides.
+//! The engine without HTTP: whole tokens against whole policies. Each rule from both sides: see `tests/attacks`.
 
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tower_jwt_auth::clock::{Clock, UnixTime};
+use tower_jwt_auth::clock::UnixTime;
 use tower_jwt_auth::keys::{Key, KeyError, KeyLookup, KeyQuery};
-use tower_jwt_auth::testing::{Authority, TokenBuilder};
+use tower_jwt_auth::testing::Authority;
 use tower_jwt_auth::verify::{Check, CheckReport};
 use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, KeySet, Verifier};
 
@@ -52,163 +52,6 @@ fn an_algorithm_that_the_backend_lacks_is_a_configuration_error() {
     }
 }
 
-/// A case: what it shows, the token, the issuer's rules, the verdict.
-type Case = (&'static str, fn(TokenBuilder<'_>) -> TokenBuilder<'_>, fn(Issuer) -> Issuer, Result<(), Kind>);
-
-const PLAIN: fn(Issuer) -> Issuer = |issuer| issuer;
-const AS_IS: fn(TokenBuilder<'_>) -> TokenBuilder<'_> = |token| token;
-
-const CASES: &[Case] = &[
-    ("a plain token", AS_IS, PLAIN, Ok(())),
-    // The envelope.
-    ("CVE-2022-23540, alg none", |t| t.header("alg", "none").unsigned(), PLAIN, Err(Kind::AlgorithmNotAllowed)),
-    ("CVE-2020-28042, no signature", |t| t.unsigned(), PLAIN, Err(Kind::InvalidSignature)),
-    ("alg none in another spelling", |t| t.header("alg", "NoNe"), PLAIN, Err(Kind::AlgorithmNotAllowed)),
-    ("alg missing", |t| t.without_header("alg"), PLAIN, Err(Kind::AlgorithmNotAllowed)),
-    ("alg unknown", |t| t.header("alg", "ES256K"), PLAIN, Err(Kind::AlgorithmNotAllowed)),
-    ("alg with white space", |t| t.header("alg", "ES256 "), PLAIN, Err(Kind::AlgorithmNotAllowed)),
-    ("CVE-2015-9235, HS256 with a public key", |t| t.header("alg", "HS256"), PLAIN, Err(Kind::AlgorithmNotAllowed)),
-    ("alg of another key type", |t| t.header("alg", "RS256"), PLAIN, Err(Kind::AlgorithmNotAllowed)),
-    ("CVE-2025-59420, crit", |t| t.header("crit", ["exp"]), PLAIN, Err(Kind::CriticalHeader)),
-    ("RFC 7797, b64", |t| t.header("b64", false), PLAIN, Err(Kind::CriticalHeader)),
-    ("CVE-2018-0114, jwk is not read", |t| t.header("jwk", json!({"kty": "oct", "k": "AA"})), PLAIN, Ok(())),
-    ("jku, x5u and x5c are not read", |t| t.header("jku", "x").header("x5u", 1).header("x5c", [1]), PLAIN, Ok(())),
-    ("header not JSON", |t| t.raw_header("{alg:ES256}"), PLAIN, Err(Kind::MalformedHeader)),
-    ("header an array", |t| t.raw_header("[\"ES256\"]"), PLAIN, Err(Kind::MalformedHeader)),
-    (
-        "header with a name twice",
-        |t| t.raw_header(r#"{"alg":"ES256","kid":"key-1","kid":"key-1"}"#),
-        PLAIN,
-        Err(Kind::MalformedHeader),
-    ),
-    ("kid of 256 bytes, unknown", |t| t.header("kid", "k".repeat(256)), PLAIN, Err(Kind::UnknownKey)),
-    ("kid of 257 bytes", |t| t.header("kid", "k".repeat(257)), PLAIN, Err(Kind::MalformedHeader)),
-    ("kid a number", |t| t.header("kid", 1), PLAIN, Err(Kind::MalformedHeader)),
-    ("kid with a path in it", |t| t.header("kid", "../../dev/null"), PLAIN, Err(Kind::UnknownKey)),
-    ("no kid", |t| t.without_header("kid"), PLAIN, Ok(())),
-    ("typ at+jwt", |t| t.header("typ", "at+jwt"), PLAIN, Ok(())),
-    ("typ with its prefix, in capitals", |t| t.header("typ", "APPLICATION/JWT"), PLAIN, Ok(())),
-    ("no typ", |t| t.without_header("typ"), PLAIN, Ok(())),
-    ("typ of a logout token", |t| t.header("typ", "logout+jwt"), PLAIN, Err(Kind::WrongType)),
-    ("typ of a DPoP proof", |t| t.header("typ", "dpop+jwt"), PLAIN, Err(Kind::WrongType)),
-    ("typ wanted and there", |t| t.header("typ", "vc+jwt"), |i| i.types(["vc+jwt"]), Ok(())),
-    ("typ wanted and absent", |t| t.without_header("typ"), |i| i.types(["vc+jwt"]), Err(Kind::WrongType)),
-    // The payload.
-    ("payload not JSON", |t| t.raw_payload("sub=1"), PLAIN, Err(Kind::MalformedPayload)),
-    ("payload not UTF-8", |t| t.raw_payload(b"{\"a\":\"\xff\"}"), PLAIN, Err(Kind::MalformedPayload)),
-    ("payload empty", |t| t.raw_payload(""), PLAIN, Err(Kind::MalformedPayload)),
-    ("payload with a name twice", |t| t.raw_payload(r#"{"a":1,"\u0061":1}"#), PLAIN, Err(Kind::MalformedPayload)),
-    // Who and for whom.
-    ("iss missing", |t| t.without("iss"), PLAIN, Err(Kind::InvalidIssuer)),
-    ("iss null", |t| t.claim("iss", ()), PLAIN, Err(Kind::InvalidIssuer)),
-    ("CVE-2025-30144, iss an array", |t| t.claim("iss", ["https://issuer.test"]), PLAIN, Err(Kind::InvalidIssuer)),
-    ("CVE-2024-53861, iss a prefix", |t| t.claim("iss", "https://issuer.tes"), PLAIN, Err(Kind::InvalidIssuer)),
-    ("iss with a slash more", |t| t.claim("iss", "https://issuer.test/"), PLAIN, Err(Kind::InvalidIssuer)),
-    ("iss an alias", |t| t.claim("iss", "issuer.test"), |i| i.alias("issuer.test"), Ok(())),
-    ("aud missing", |t| t.without("aud"), PLAIN, Err(Kind::InvalidAudience)),
-    ("aud null", |t| t.claim("aud", ()), PLAIN, Err(Kind::InvalidAudience)),
-    ("aud another", |t| t.claim("aud", "test-audienc"), PLAIN, Err(Kind::InvalidAudience)),
-    ("aud one of several", |t| t.claim("aud", ["x", "test-audience"]), PLAIN, Ok(())),
-    ("aud with a number", |t| t.claim("aud", json!(["test-audience", 1])), PLAIN, Err(Kind::InvalidAudience)),
-    ("aud empty", |t| t.claim("aud", json!([])), PLAIN, Err(Kind::InvalidAudience)),
-    ("the second audience", |t| t.claim("aud", "b"), |i| i.audience("b"), Ok(())),
-    (
-        "the audience in client_id",
-        |t| t.without("aud").claim("client_id", "test-audience"),
-        |i| i.audience_claim("client_id"),
-        Ok(()),
-    ),
-    ("aud does not stand in for azp", |t| t.claim("azp", "x"), |i| i.audience_claim("azp"), Err(Kind::InvalidAudience)),
-    // Times.
-    ("exp missing", |t| t.without("exp"), PLAIN, Err(Kind::MissingTime)),
-    ("exp missing, allowed", |t| t.without("exp"), |i| i.danger_allow_no_expiry(), Ok(())),
-    ("CVE-2026-25537, exp a string", |t| t.claim("exp", "9999999999"), PLAIN, Err(Kind::MalformedTime)),
-    ("exp null", |t| t.claim("exp", ()), PLAIN, Err(Kind::MalformedTime)),
-    ("exp with a fraction", |t| t.claim("exp", 9_999_999_999.5), PLAIN, Ok(())),
-    ("exp huge", |t| t.claim("exp", 1e300), PLAIN, Ok(())),
-    ("exp negative", |t| t.claim("exp", -1), PLAIN, Err(Kind::Expired)),
-    ("exp 29 s ago, within the leeway", |t| t.expires_in(-29), PLAIN, Ok(())),
-    ("exp 30 s ago", |t| t.expires_in(-30), PLAIN, Err(Kind::Expired)),
-    ("exp now, no leeway", |t| t.expires_in(0), |i| i.leeway(Duration::ZERO), Err(Kind::Expired)),
-    ("exp in 1 s, no leeway", |t| t.expires_in(1), |i| i.leeway(Duration::ZERO), Ok(())),
-    ("nbf in 30 s, within the leeway", |t| t.claim("nbf", NOW + 30), PLAIN, Ok(())),
-    ("nbf in 31 s", |t| t.claim("nbf", NOW + 31), PLAIN, Err(Kind::NotYetValid)),
-    ("iat a string", |t| t.claim("iat", "1"), PLAIN, Err(Kind::MalformedTime)),
-    ("iat in the future, not asked", |t| t.claim("iat", NOW + 999), PLAIN, Ok(())),
-    (
-        "iat in the future, asked",
-        |t| t.claim("iat", NOW + 31),
-        |i| i.max_age(Duration::from_secs(60)),
-        Err(Kind::TooOld),
-    ),
-    ("max_age, just inside", |t| t.claim("iat", NOW - 89), |i| i.max_age(Duration::from_secs(60)), Ok(())),
-    ("max_age, just outside", |t| t.claim("iat", NOW - 90), |i| i.max_age(Duration::from_secs(60)), Err(Kind::TooOld)),
-    ("max_age without iat", |t| t.without("iat"), |i| i.max_age(Duration::from_secs(60)), Err(Kind::MissingTime)),
-    ("max_lifetime, just inside", AS_IS, |i| i.max_lifetime(Duration::from_secs(300)), Ok(())),
-    ("max_lifetime, just outside", AS_IS, |i| i.max_lifetime(Duration::from_secs(299)), Err(Kind::LivesTooLong)),
-    // Everything else.
-    ("a required claim there", |t| t.claim("tenant", ()), |i| i.require_claims(["tenant"]), Ok(())),
-    ("a required claim missing", AS_IS, |i| i.require_claims(["tenant"]), Err(Kind::MissingClaim)),
-    ("a security event", |t| t.claim("events", json!({})), PLAIN, Err(Kind::SecurityEvent)),
-    ("RFC 7800, cnf with jkt", |t| t.claim("cnf", json!({"jkt": "x"})), PLAIN, Err(Kind::BindingNotChecked)),
-    ("RFC 8705, cnf with x5t#S256", |t| t.claim("cnf", json!({"x5t#S256": "x"})), PLAIN, Err(Kind::BindingNotChecked)),
-    ("cnf of an unknown kind", |t| t.claim("cnf", json!({"new": 1})), PLAIN, Err(Kind::BindingNotChecked)),
-    ("cnf null", |t| t.claim("cnf", ()), PLAIN, Err(Kind::BindingNotChecked)),
-    (
-        "cnf checked by a gateway",
-        |t| t.claim("cnf", json!({"jkt": "x"})),
-        |i| i.danger_binding_checked_upstream(),
-        Ok(()),
-    ),
-    ("RFC 9068, an id token", AS_IS, |i| i.access_token_profile(), Err(Kind::WrongType)),
-    ("RFC 9068, claims missing", |t| t.header("typ", "at+jwt"), |i| i.access_token_profile(), Err(Kind::MissingClaim)),
-    (
-        "RFC 9068, complete",
-        |t| t.header("typ", "at+jwt").claim("client_id", "c").claim("jti", "1"),
-        |i| i.access_token_profile(),
-        Ok(()),
-    ),
-];
-
-const NOW: i64 = 1_700_000_000;
-
-#[tokio::test]
-async fn every_rule_is_judged_from_both_sides() {
-    let clock = Clock::manual(UnixTime::from_secs(NOW));
-    let authority = Authority::new(Algorithm::ES256).with_clock(clock.clone());
-    for (name, token, rules, expected) in CASES {
-        let issuer = rules(authority.trusted());
-        let verifier = Verifier::<Value>::builder().trust(issuer).clock(clock.clone()).build().expect("valid");
-        assert_eq!(verdict(&verifier, &token(authority.token()).sign()).await, *expected, "{name}");
-    }
-}
-
-#[tokio::test]
-async fn what_is_not_three_strict_base64url_segments_is_refused() {
-    let authority = Authority::new(Algorithm::ES256);
-    let verifier = verifier(authority.trusted());
-    let token = authority.token().sign();
-    let segments: Vec<&str> = token.split('.').collect();
-    let [header, payload, signature] = segments[..] else { unreachable!("three segments") };
-    let malformed = [
-        ("CVE-2023-52428, five segments", format!("{token}.a.b")),
-        ("two segments", format!("{header}.{payload}")),
-        ("four segments", format!("{token}.")),
-        ("CVE-2022-39227, JSON serialization", format!(r#"{{"payload":"{payload}","signature":"{signature}"}}"#)),
-        ("CVE-2022-39227, polyglot", format!(r#"{{"a.{payload}.b":1,"protected":"{header}"}}"#)),
-        ("padding", format!("{token}==")),
-        ("white space", format!("{header}.{payload}. {signature}")),
-        ("a line feed at the end", format!("{token}\n")),
-        ("plus instead of minus", format!("{header}.{payload}+.{signature}")),
-        ("empty", String::new()),
-    ];
-    for (name, token) in malformed {
-        assert_eq!(verdict(&verifier, &token).await, Err(Kind::MalformedToken), "{name}");
-    }
-    let too_long = format!("{header}.{}.{signature}", "a".repeat(16 * 1024));
-    assert_eq!(verdict(&verifier, &too_long).await, Err(Kind::TokenTooLong), "CVE-2025-30204, CVE-2025-27144");
-}
-
 #[tokio::test]
 async fn a_token_of_16_kib_passes_and_one_byte_more_does_not() {
     let authority = Authority::new(Algorithm::HS256);
@@ -235,92 +78,6 @@ async fn trailing_bits_of_a_signature_do_not_make_a_second_token() {
         let twin = format!("{}{}", &token[..token.len() - 1], &alphabet[other..=other]);
         assert_eq!(verdict(&verifier, &twin).await, Err(Kind::MalformedToken));
     }
-}
-
-/// CVE-2015-9235, CVE-2016-10555, CVE-2022-29217, CVE-2024-33663, CVE-2026-48526: the public key, in any spelling, as
-/// an HMAC secret.
-#[tokio::test]
-async fn a_token_hmaced_with_the_public_key_is_refused_and_the_key_makes_no_secret() {
-    let pem = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=\n-----END PUBLIC KEY-----\n";
-    let ssh = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINdamAGCsQq31Uv+08lkBzoO4XLz2qYjJa8CGmj3B1Ea user@host";
-    let jwk = r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#;
-    let set = format!(r#"{{"keys":[{jwk}]}}"#);
-    for document in [jwk, &set, pem, &pem.replace('\n', ""), &pem.replace('\n', "\r\n"), ssh] {
-        assert!(KeySet::secret(Algorithm::HS256, document).is_err(), "{document}");
-        assert!(Key::danger_weak_secret(Algorithm::HS256, document).is_err(), "{document}");
-    }
-    let header = base64_encode(br#"{"alg":"HS256","typ":"JWT"}"#);
-    let payload = base64_encode(br#"{"iss":"https://issuer.test","aud":"test-audience","exp":9999999999}"#);
-    let signed = format!("{header}.{payload}");
-    let mac = aws_lc_mac(pem.as_bytes(), signed.as_bytes());
-    let forged = format!("{signed}.{}", base64_encode(&mac));
-    let keys = move || KeySet::pem(Algorithm::EdDSA, pem).expect("RFC 8037 A.2");
-    let issuer = || Issuer::new("https://issuer.test", keys()).audience("test-audience");
-    assert_eq!(verdict(&verifier(issuer()), &forged).await, Err(Kind::AlgorithmNotAllowed));
-    // Even a source that lets each key decide does not let the token decide.
-    let undecided = move |_: &KeyQuery<'_>| KeyLookup::ready(keys());
-    let open = Issuer::new("https://issuer.test", undecided).audience("test-audience");
-    assert_eq!(verdict(&verifier(open), &forged).await, Err(Kind::UnknownKey));
-}
-
-/// CVE-2017-15361: a modulus with the fingerprint of the broken generator (it is no product of two primes, which
-/// nobody looks at), and its neighbour without.
-#[test]
-fn cve_2017_15361_an_rsa_key_with_the_roca_fingerprint_is_refused() {
-    let common = "wEsOglnn41SONMC8ftsqB5btEeYeuB-JGHhrG2t-3k_GaPw2T-9W15pYChtX_PnL3Wy9xO0J5iq5jaBISiE5uLZb303EZSd6\
-        7wtXIwJNX8IIVNW8VZS-MkuUbWBEeTVOaDJzodnfHPO_A-IJvr7vLoDlRJpKfciG1ond5qGPzqXPNBS3_dtjtVgLmo4bsdEQ\
-        HU8kcGBRLtcOBVqJElJVCnviUi-WPAnFaZorIWba0veunNZPXy0nrG_7hxDomIUfYzn0YxLhMJuWG53HIbCnkpDX373jI4e5\
-        R-DDMLPI8IjBvJJ0D6SmITsXhi-16OLBfhcwdVgbxlrtgns8MSHxM";
-    let jwk = |end: &str| json!({"kty": "RSA", "n": format!("{common}{end}"), "e": "AQAB"}).to_string();
-    let error = KeySet::jwk(jwk("Q")).expect_err("the fingerprint").to_string();
-    assert!(error.contains("CVE-2017-15361"), "{error}");
-    assert!(KeySet::jwk(jwk("w")).is_ok(), "the neighbour");
-}
-
-/// HMAC-SHA256 by the reference implementation that the tests have at hand.
-fn aws_lc_mac(secret: &[u8], message: &[u8]) -> Vec<u8> {
-    use jsonwebtoken::{EncodingKey, crypto::aws_lc::DEFAULT_PROVIDER};
-    let key = EncodingKey::from_secret(secret);
-    let signer = (DEFAULT_PROVIDER.signer_factory)(&jsonwebtoken::Algorithm::HS256, &key).expect("HMAC");
-    signer.try_sign(message).expect("HMAC")
-}
-
-#[tokio::test]
-async fn cve_2022_21449_zero_and_der_signatures_are_refused() {
-    let authority = Authority::new(Algorithm::ES256);
-    let verifier = verifier(authority.trusted());
-    let token = authority.token().sign();
-    let signed = &token[..token.rfind('.').expect("three segments")];
-    let zeros = "A".repeat(86);
-    // A DER SEQUENCE of two INTEGERs 1, and a signature of the wrong length.
-    for signature in [zeros.as_str(), "MAYCAQECAQE", &"A".repeat(84), &"A".repeat(128)] {
-        let forged = format!("{signed}.{signature}");
-        assert_eq!(verdict(&verifier, &forged).await, Err(Kind::InvalidSignature), "{signature}");
-    }
-}
-
-#[tokio::test]
-async fn an_ed25519_signature_with_a_larger_s_is_refused() {
-    // RFC 8032 §5.1.7: s must be below the group's order; s + L verifies where that is not checked.
-    const ORDER: [u8; 32] = [
-        0xED, 0xD3, 0xF5, 0x5C, 0x1A, 0x63, 0x12, 0x58, 0xD6, 0x9C, 0xF7, 0xA2, 0xDE, 0xF9, 0xDE, 0x14, 0, 0, 0, 0, 0,
-        0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x10,
-    ];
-    let authority = Authority::new(Algorithm::EdDSA);
-    let verifier = verifier(authority.trusted());
-    let token = authority.token().sign();
-    let (signed, signature) = token.rsplit_once('.').expect("three segments");
-    let mut bytes = base64_decode(signature);
-    let mut carry = 0;
-    for (byte, order) in bytes[32..].iter_mut().zip(ORDER) {
-        let sum = u16::from(*byte) + u16::from(order) + carry;
-        *byte = sum.to_le_bytes()[0];
-        carry = sum >> 8;
-    }
-    assert_eq!(carry, 0, "s + L fits into 32 bytes");
-    let twin = format!("{signed}.{}", base64_encode(&bytes));
-    assert_eq!(verdict(&verifier, &token).await, Ok(()));
-    assert_eq!(verdict(&verifier, &twin).await, Err(Kind::InvalidSignature));
 }
 
 #[tokio::test]
@@ -353,33 +110,6 @@ async fn rules_of_ones_own_refuse_with_401_or_403() {
     assert_eq!(verdict(&verifier, &of(json!("a"))).await, Ok(()));
     assert_eq!(verdict(&verifier, &of(json!("b"))).await, Err(Kind::Forbidden));
     assert_eq!(verdict(&verifier, &of(json!(1))).await, Err(Kind::ClaimRefused));
-}
-
-#[tokio::test]
-async fn several_issuers_keep_their_keys_audiences_and_algorithms_to_themselves() {
-    let a = Authority::new(Algorithm::ES256).named("https://a.test").for_audience("a");
-    let b = Authority::new(Algorithm::EdDSA).named("https://b.test").for_audience("b");
-    let verifier = Verifier::<Value>::builder().trust(a.trusted()).trust(b.trusted()).build().expect("valid");
-    assert_eq!(verdict(&verifier, &a.token().sign()).await, Ok(()));
-    assert_eq!(verdict(&verifier, &b.token().sign()).await, Ok(()));
-    let cases = [
-        ("a's key for b", a.token().claim("iss", "https://b.test").claim("aud", "b").sign(), Kind::AlgorithmNotAllowed),
-        ("b's audience from a", a.token().claim("aud", "b").sign(), Kind::InvalidAudience),
-        ("b's key in a's name", b.token().claim("iss", "https://a.test").sign(), Kind::AlgorithmNotAllowed),
-        ("unknown", a.token().claim("iss", "https://c.test").sign(), Kind::InvalidIssuer),
-        ("missing", a.token().without("iss").sign(), Kind::InvalidIssuer),
-        ("an array", a.token().claim("iss", ["https://a.test"]).sign(), Kind::InvalidIssuer),
-        (
-            "two",
-            a.token().raw_payload(r#"{"iss":"https://c.test","iss":"https://a.test"}"#).sign(),
-            Kind::MalformedPayload,
-        ),
-    ];
-    for (name, token, kind) in cases {
-        assert_eq!(verdict(&verifier, &token).await, Err(kind), "{name}");
-    }
-    let jwt = verifier.verify(&b.token().sign()).await.expect("valid");
-    assert_eq!(jwt.issuer(), Some("https://b.test"));
 }
 
 #[tokio::test]
@@ -601,14 +331,4 @@ async fn an_explanation_shows_no_signature_as_good_that_no_key_verified() {
         assert!(signatures.count() <= 1);
         assert_eq!(explanation.checks().last().map(CheckReport::check), Some(last));
     }
-}
-
-fn base64_decode(text: &str) -> Vec<u8> {
-    use base64::Engine as _;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(text).expect("base64url")
-}
-
-fn base64_encode(bytes: &[u8]) -> String {
-    use base64::Engine as _;
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(bytes)
 }
