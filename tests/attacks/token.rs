@@ -6,7 +6,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use tower_jwt_auth::testing::{Authority, TokenBuilder};
 
-use crate::policy::NOW;
+use crate::policy::now;
 
 /// How a token differs from a good one.
 #[derive(Clone, Default, Deserialize)]
@@ -107,7 +107,7 @@ fn set<'a>(
 fn filled(value: &Value) -> Value {
     let Some(object) = value.as_object() else { return value.clone() };
     match object.iter().next() {
-        Some((name, seconds)) if name == "$now" => (NOW + seconds.as_i64().expect("seconds")).into(),
+        Some((name, seconds)) if name == "$now" => (now() + seconds.as_i64().expect("seconds")).into(),
         Some((name, value)) if name == "$repeat" => {
             let times = usize::try_from(value[1].as_u64().expect("a number")).expect("small");
             value[0].as_str().expect("a text").repeat(times).into()
