@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::answer::answers;
-use crate::case::{Row, Section, Shown};
+use crate::case::{Case, Row, Section, Shown};
 
 const BEGIN: &str = "<!-- catalogue: made by tests/attacks -->\n";
 const END: &str = "<!-- end of the catalogue -->\n";
@@ -69,6 +69,10 @@ fn outcome(row: &Row) -> String {
             Shown::Test { .. } => {}
         }
     }
-    let outcomes: Vec<_> = outcomes.into_iter().collect();
-    if outcomes.is_empty() { "see its tests".to_owned() } else { outcomes.join("; ") }
+    let is_accepted = |case: &Case| matches!(&case.shown, Shown::Request(request) if request.answer == "accepted");
+    match (outcomes.is_empty(), row.cases.iter().any(is_accepted)) {
+        (true, true) => "accepted".to_owned(),
+        (true, false) => "see its tests".to_owned(),
+        _ => outcomes.into_iter().collect::<Vec<_>>().join("; "),
+    }
 }
