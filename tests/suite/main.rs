@@ -6,6 +6,7 @@ mod attack;
 mod attack_session;
 mod axum;
 mod browser;
+mod contributing;
 mod dpop;
 mod examples;
 #[cfg(feature = "remote")]
