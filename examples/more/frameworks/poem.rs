@@ -9,8 +9,7 @@
 //! It prints `READY` with its address, and curl lines to paste.
 //!
 //! [`TowerLayer`] is what joins the two: poem's own `.compat()` is for layers over its own requests, and `JwtAuth` is one
-//! over those of the crate `http`. With it the rest of a request stays as it was: path parameters, the remote address,
-//! upgrades.
+//! over those of the crate `http`. What only poem knows of a request is kept: path parameters, the remote address.
 
 use std::error::Error;
 use std::net::Ipv4Addr;

@@ -7,7 +7,11 @@ Out: {"code": 0, "details": "", "metadata": [["name", "value"]], "response": "he
 
 import functools
 import json
+import os
 import sys
+
+# What it refuses to send, it would also log.
+os.environ["GRPC_VERBOSITY"] = "NONE"
 
 import grpc
 
