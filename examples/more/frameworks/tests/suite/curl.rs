@@ -3,8 +3,9 @@
 use std::ffi::OsString;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStringExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::thread::{self, Thread};
 
 use crate::client::{Answer, Client, Fields, Reply};
 use crate::program::skipped;
@@ -39,7 +40,7 @@ impl Curl {
 
     pub(crate) fn post(&self, url: &str, path: &str, fields: &Fields, with_message: bool) -> Reply {
         // The head has a file of its own, for trailers are written to it as well.
-        let head = tempfile(&std::thread::current());
+        let head = tempfile(&thread::current());
         let mut command = Command::new("curl");
         command.args(["--silent", "--show-error", "--max-time", "20", "--noproxy", "*", "--data-binary", "@-"]);
         command.arg("--dump-header").arg(&head).arg(match self.client {
@@ -57,8 +58,11 @@ impl Curl {
             command.arg("--header").arg(OsString::from_vec(line));
         }
         let output = run(command.arg(format!("{url}{path}")), body);
+        let text = std::fs::read_to_string(&head);
+        // Where nothing came, there may be none.
+        let _ = std::fs::remove_file(head);
         match output.status.code() {
-            Some(0) => Reply::Answer(read(&head, output.stdout)),
+            Some(0) => Reply::Answer(read(&text.expect("curl has written the head"), output.stdout)),
             // The stream was reset, the connection closed, or something else than HTTP was said.
             Some(1 | 16 | 52 | 55 | 56 | 92) => Reply::Nothing,
             _ => panic!("{output:?}"),
@@ -67,7 +71,7 @@ impl Curl {
 }
 
 /// A file for this thread: tests of one process run side by side.
-fn tempfile(thread: &std::thread::Thread) -> std::path::PathBuf {
+fn tempfile(thread: &Thread) -> PathBuf {
     let name = thread.name().unwrap_or("main").replace(':', "-");
     Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.head", std::process::id()))
 }
@@ -84,11 +88,8 @@ fn run(command: &mut Command, body: &[u8]) -> Output {
     child.wait_with_output().expect("curl has run")
 }
 
-fn read(head: &Path, body: Vec<u8>) -> Answer {
-    let text = std::fs::read(head).expect("curl has written the head");
-    std::fs::remove_file(head).expect("the file is there");
-    let text = String::from_utf8(text).expect("the head is UTF-8");
-    let (first, fields) = text.split_once("\r\n").unwrap_or_else(|| panic!("no head in {text:?}"));
+fn read(head: &str, body: Vec<u8>) -> Answer {
+    let (first, fields) = head.split_once("\r\n").unwrap_or_else(|| panic!("no head in {head:?}"));
     let status = first.split(' ').nth(1).and_then(|code| code.parse().ok());
     let fields = fields.lines().filter_map(|line| line.split_once(':'));
     let fields = fields.map(|(name, value)| (name.to_ascii_lowercase(), value.trim().to_owned()));

@@ -1,7 +1,7 @@
 //! One table of requests and answers, through five frameworks, over real sockets, and the two examples for copying.
 //!
-//! The clients are curl, over HTTP/1.1, HTTP/2 and as a poor man's gRPC, and the gRPC client of Python. Where one of
-//! them is missing, its tests say `SKIPPED` and pass.
+//! The clients are curl, over HTTP/1.1, over HTTP/2 and with the content type of gRPC, and the gRPC client of Python.
+//! Where one of them is not installed, its tests say `SKIPPED` and pass.
 
 mod check;
 mod client;
