@@ -13,6 +13,7 @@ mod fetching;
 mod forward;
 mod gateway;
 mod guards;
+mod guide;
 #[cfg(feature = "issue")]
 mod issuing;
 mod layer;
