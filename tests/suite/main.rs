@@ -14,6 +14,7 @@ mod fetching;
 mod forward;
 mod gateway;
 mod guards;
+mod guide;
 #[cfg(feature = "issue")]
 mod issuing;
 mod layer;
