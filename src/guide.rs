@@ -16,6 +16,7 @@
 //! - [`answers`]: every reason to refuse, with its status, its challenge, its gRPC status, and what helps.
 //! - [`production`]: a checklist: clocks, time limits, sizes, caches, logs, alerts, outages, upgrades.
 //! - [`troubleshooting`]: by symptom: what it means, how to see it, what to do.
+//! - [`security`]: what is refused and why, how that is shown, and what is left to others.
 
 #[doc = include_str!("guide/answers.md")]
 pub mod answers {}
@@ -34,6 +35,9 @@ pub mod migrating {}
 
 #[doc = include_str!("guide/production.md")]
 pub mod production {}
+
+#[doc = include_str!("../SECURITY.md")]
+pub mod security {}
 
 #[doc = include_str!("guide/sessions.md")]
 pub mod sessions {}

@@ -54,6 +54,14 @@
 //! | issue tokens | `issue::TokenIssuer` (feature `issue`) |
 //! | let clients stay logged in, with tokens that are good for one use | `issue::refresh` (feature `issue`) |
 //! | rotate the keys of an issuer, and publish them | `issue::KeyRing`, `issue::IssuerMetadata` |
+//! | start, with axum, tonic, hyper, salvo or poem | [`guide::getting_started`](guide/getting_started/index.html) |
+//! | choose where keys come from | [`guide::keys`](guide/keys/index.html) |
+//! | trust one issuer, several, or tenants | [`guide::issuers`](guide/issuers/index.html) |
+//! | know what a refused request is answered | [`guide::answers`](guide/answers/index.html) |
+//! | run it: a checklist, logs, alerts | [`guide::production`](guide/production/index.html) |
+//! | find out why every token is refused | [`guide::troubleshooting`](guide/troubleshooting/index.html) |
+//! | come from another crate, or from code by hand | [`guide::migrating`](guide/migrating/index.html) |
+//! | know what is refused, and how that is shown | [`guide::security`](guide/security/index.html) |
 //! | decide between sessions and tokens, and run either | [`guide::sessions`](guide/sessions/index.html) |
 //! | make tokens in your own tests | `testing::Authority` (feature `testing`) |
 //!

@@ -116,3 +116,20 @@ fn every_file_of_the_guide_is_a_chapter_and_is_introduced() {
     }
     assert_eq!(files, CHAPTERS.matches("include_str!").count());
 }
+
+#[test]
+fn the_lines_for_salvo_and_poem_are_those_of_their_examples() {
+    let chapter = include_str!("../../src/guide/getting_started.md");
+    let examples = [
+        include_str!("../../examples/more/frameworks/salvo.rs"),
+        include_str!("../../examples/more/frameworks/poem.rs"),
+    ];
+    let blocks: Vec<_> =
+        chapter.split("```rust,ignore\n").skip(1).filter_map(|rest| rest.split("```").next()).collect();
+    assert_eq!(blocks.len(), examples.len());
+    for (block, example) in blocks.iter().zip(examples) {
+        for line in block.lines() {
+            assert!(example.contains(line.trim()), "{line}");
+        }
+    }
+}
