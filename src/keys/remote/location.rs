@@ -20,6 +20,10 @@ impl Trust {
         let url = Url::parse(text)
             .map_err(|error| ConfigError::new(format!("{text:?} is not a URL ({error}): it starts with https://")))?;
         let trust = Self { allow_http, is_loopback: is_loopback(&url) };
+        if has_user(&url) {
+            // Its password must not be in the message.
+            return Err(ConfigError::new(NO_USER));
+        }
         trust.check(&url).map_err(|reason| ConfigError::new(format!("{text:?}: {reason}")))?;
         Ok((url, trust))
     }
@@ -39,8 +43,8 @@ impl Trust {
     }
 
     fn check(&self, url: &Url) -> Result<(), String> {
-        if !url.username().is_empty() || url.password().is_some() {
-            return Err("a URL for keys has no user name or password: give the client a header instead".to_owned());
+        if has_user(url) {
+            return Err(NO_USER.to_owned());
         }
         let http_is_fine = self.allow_http || (self.is_loopback && is_loopback(url));
         match url.scheme() {
@@ -53,6 +57,12 @@ impl Trust {
             _ => Err("keys come over https and nothing else".to_owned()),
         }
     }
+}
+
+const NO_USER: &str = "a URL for keys has no user name or password: give the client a header instead";
+
+fn has_user(url: &Url) -> bool {
+    !url.username().is_empty() || url.password().is_some()
 }
 
 /// True where the host is this machine by its very name: no name is resolved.
