@@ -97,6 +97,8 @@ pub mod binding;
 mod caller;
 mod claims;
 pub mod clock;
+#[cfg(feature = "config")]
+pub mod config;
 mod crypto;
 mod document;
 mod early;

@@ -58,7 +58,7 @@ pub struct Provider {
     name: String,
     known_by: KnownBy,
     aliases: &'static [&'static str],
-    #[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "nothing is fetched then"))]
+    #[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "nothing is fetched then"))]
     place: Place,
     /// Of a shared issuer: the claims that say whose a token is.
     shared_by: Option<&'static [&'static str]>,
@@ -81,7 +81,7 @@ enum KnownBy {
 
 /// Where the keys are.
 #[derive(Clone, Debug)]
-#[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "nothing is fetched then"))]
+#[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "nothing is fetched then"))]
 enum Place {
     /// In the metadata, where the name says.
     Named,
@@ -112,15 +112,27 @@ impl Provider {
     /// When a URL that was made from the arguments is none.
     #[cfg(feature = "remote")]
     pub fn discover(self) -> Result<Issuer, ConfigError> {
+        let keys = self.remote().build()?;
+        Ok(self.with_keys(keys))
+    }
+
+    /// The keys where the provider publishes them.
+    #[cfg(feature = "remote")]
+    pub(crate) fn remote(&self) -> crate::keys::RemoteJwksBuilder {
         use crate::keys::RemoteJwks;
 
-        let keys = match &self.place {
+        match &self.place {
             Place::Named => RemoteJwks::discover(&*self.name),
             Place::Metadata(url) => RemoteJwks::discover_at(url, &*self.name),
             Place::Keys(url) => RemoteJwks::from_url(url),
             Place::Bundle(url) => RemoteJwks::from_url(url).spiffe_bundle(),
-        };
-        Ok(self.with_keys(keys.build()?))
+        }
+    }
+
+    /// True where the keys are in the bundle of a trust domain.
+    #[cfg(feature = "config")]
+    pub(crate) fn has_bundle(&self) -> bool {
+        matches!(self.place, Place::Bundle(_))
     }
 
     /// The issuer with keys of one's own: from a file, or fetched by one's own client. For [`spiffe`] they come from

@@ -29,7 +29,7 @@ pub struct Or<A, B> {
 }
 
 impl<A, B> Or<A, B> {
-    pub(super) fn new(first: A, second: B) -> Self {
+    pub(crate) fn new(first: A, second: B) -> Self {
         Self { first, second, prefers_header: false }
     }
 

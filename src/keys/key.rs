@@ -38,25 +38,7 @@ impl Key {
     /// # Errors
     /// When the text is not base64, or for the reasons of [`secret`](Self::secret).
     pub fn base64_secret(algorithm: Algorithm, text: &str) -> Result<Self, ConfigError> {
-        const LENIENT: GeneralPurposeConfig =
-            GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
-        let url_safe = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
-        let text: String = text
-            .trim()
-            .chars()
-            .map(|c| {
-                if c == '+' {
-                    '-'
-                } else if c == '/' {
-                    '_'
-                } else {
-                    c
-                }
-            })
-            .collect();
-        let bytes =
-            url_safe.decode(&*Zeroizing::new(text)).map_err(|_| ConfigError::new("the secret is not base64"))?;
-        Self::secret(algorithm, &*Zeroizing::new(bytes))
+        Self::secret(algorithm, &*decode_base64(text)?)
     }
 
     /// An HMAC secret of any length but none: for the time that a migration takes. A short secret can be found by
@@ -138,6 +120,20 @@ impl Key {
     pub(crate) fn new(algorithm: Algorithm, material: &Material) -> Result<Self, ConfigError> {
         Ok(Self { kid: None, issuer: None, verifying: VerifyingKey::new(algorithm, material)? })
     }
+}
+
+/// Base64 or base64url, padded or not, with white space around it or not.
+pub(crate) fn decode_base64(text: &str) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    const LENIENT: GeneralPurposeConfig =
+        GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
+    let url_safe = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
+    let alike = |c| match c {
+        '+' => '-',
+        '/' => '_',
+        c => c,
+    };
+    let text = Zeroizing::new(text.trim().chars().map(alike).collect::<String>());
+    url_safe.decode(&*text).map(Zeroizing::new).map_err(|_| ConfigError::new("the secret is not base64"))
 }
 
 impl fmt::Debug for Key {

@@ -31,5 +31,7 @@ pub use key_set::{KeySet, SkippedKey};
 pub use remote::{BoxError, KeyStatus, RemoteJwks, RemoteJwksBuilder, ResponseBody, Transport};
 pub use source::{KeyError, KeyLookup, KeyQuery, KeySource, Keys};
 
+#[cfg(feature = "config")]
+pub(crate) use key::decode_base64;
 pub(crate) use key_set::Found;
 pub(crate) use source::{Lookup, PendingKeys};

@@ -33,6 +33,7 @@ use crate::revocation::{IssuerKey, MAX_IDS};
 /// assert!(Verifier::<serde_json::Value>::new(Issuer::new("https://login.example.com", keys)).is_err());
 /// # Ok::<(), tower_jwt_auth::ConfigError>(())
 /// ```
+#[derive(Clone)]
 #[must_use]
 pub struct Issuer {
     rule: IssuerRule,

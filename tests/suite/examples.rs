@@ -25,13 +25,13 @@ fn program(example: &str) -> PathBuf {
 }
 
 /// An example with the options given, and with none from the environment.
-fn command(example: &str, arguments: &[&str]) -> Command {
+pub(crate) fn command(example: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program(example));
     command.args(arguments).env_remove("ISSUER").env_remove("AUDIENCE").env_remove("PORT");
     command
 }
 
-fn run(example: &str, arguments: &[&str]) -> Output {
+pub(crate) fn run(example: &str, arguments: &[&str]) -> Output {
     command(example, arguments).stdin(Stdio::null()).output().expect("the example starts")
 }
 
@@ -46,7 +46,7 @@ impl Running {
         Self::spawn(&mut command(example, arguments))
     }
 
-    fn spawn(command: &mut Command) -> Self {
+    pub(crate) fn spawn(command: &mut Command) -> Self {
         let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -99,7 +99,7 @@ impl Answer {
         fields.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
     }
 
-    fn challenge(&self) -> Option<&str> {
+    pub(crate) fn challenge(&self) -> Option<&str> {
         self.field("www-authenticate")
     }
 }

@@ -6,6 +6,8 @@ mod attack;
 mod attack_session;
 mod axum;
 mod browser;
+#[cfg(feature = "remote")]
+mod config;
 mod contributing;
 mod dpop;
 mod examples;

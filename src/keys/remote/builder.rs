@@ -71,6 +71,45 @@ impl RemoteJwksBuilder {
         self
     }
 
+    /// The times that settings can set, by their keys.
+    #[cfg(feature = "config")]
+    pub(crate) fn times(&mut self) -> [(&'static str, &mut Duration); 13] {
+        [
+            ("time_to_live", &mut self.rules.time_to_live),
+            ("shortest_time_to_live", &mut self.rules.shortest_time_to_live),
+            ("longest_time_to_live", &mut self.rules.longest_time_to_live),
+            ("stale_for", &mut self.rules.stale_for),
+            ("connect_timeout", &mut self.connect_timeout),
+            ("fetch_timeout", &mut self.fetch_timeout),
+            ("wait_timeout", &mut self.limits.wait),
+            ("forced_window", &mut self.rules.forced_window),
+            ("shortest_backoff", &mut self.rules.shortest_backoff),
+            ("longest_backoff", &mut self.rules.longest_backoff),
+            ("longest_backoff_without_keys", &mut self.rules.longest_backoff_without_keys),
+            ("longest_retry_after", &mut self.rules.longest_retry_after),
+            ("discover_every", &mut self.discover_every),
+        ]
+    }
+
+    /// The numbers that settings can set, by their keys.
+    #[cfg(feature = "config")]
+    pub(crate) fn numbers(&mut self) -> [(&'static str, &mut usize); 6] {
+        [
+            ("forced_refetches", &mut self.rules.forced_in_window),
+            ("remembered_kids", &mut self.rules.remembered_kids),
+            ("waiting_requests", &mut self.limits.waiting_with_keys),
+            ("waiting_requests_without_keys", &mut self.limits.waiting_without_keys),
+            ("longest_answer", &mut self.bounds.response_bytes),
+            ("most_keys", &mut self.bounds.keys),
+        ]
+    }
+
+    #[cfg(feature = "config")]
+    pub(crate) fn shared_client(mut self, client: Arc<dyn Transport>) -> Self {
+        self.transport = Some(client);
+        self
+    }
+
     /// Keys to start with, as a JWK set: a service then starts in an outage. They are refreshed at once, and used for
     /// [`stale_for`](Self::stale_for) at most.
     pub fn initial(mut self, jwks: impl Into<String>) -> Self {
