@@ -37,6 +37,7 @@
 //! | load a secret, PEM, DER, JWK, or a JWK set | [`KeySet`], [`keys::Key`] |
 //! | take keys from an identity provider | `Issuer::discover`, or `keys::RemoteJwks` with its knobs and handle |
 //! | trust Auth0, Okta, Cognito, Entra, Keycloak, Google, GitHub … | [`providers`] |
+//! | take settings from a file or the environment | `config::Settings` (feature `config`) |
 //! | watch a file with keys | [`keys::KeyFile`] |
 //! | bring keys from a place of your own | [`KeySource`] |
 //! | trust several issuers, or add rules of your own | [`Verifier::builder`] |
@@ -81,6 +82,7 @@
 //! | `rust-crypto` | | Cryptography in Rust alone, through [jsonwebtoken](https://docs.rs/jsonwebtoken): no C compiler where default features and `remote` are off; no ES512, no ML-DSA, RSA up to 4096 bits. |
 //! | `remote` | yes | Keys from a provider, over HTTP: `RemoteJwks`, `Issuer::discover`. Brings [reqwest](https://docs.rs/reqwest) with rustls, and [tokio](https://docs.rs/tokio). |
 //! | `axum` | | [`Jwt<C>`](Jwt) and `Scoped` as extractors. Brings `tracing`, to say in the log when the layer is missing. |
+//! | `config` | | Settings from TOML, YAML, JSON and the environment: [`config`]. |
 //! | `tracing` | | Events: refusals at `debug`, our own faults at `warn` and `error`. |
 //! | `issue` | | The issuing side: [`issue`]. |
 //! | `redis` | | State that instances share, on a Redis or Valkey server: [`binding::RedisReplayStore`], [`revocation::RedisRevocations`], refresh tokens and key rings. Brings [redis](https://docs.rs/redis) and tokio. |

@@ -71,7 +71,11 @@ impl Section {
 
 impl Case {
     pub(crate) fn needs_remote(&self) -> bool {
-        matches!(self.shown, Shown::Skipped { .. })
+        match &self.shown {
+            Shown::Skipped { .. } => true,
+            Shown::Configuration { policy, .. } => policy.is_remote(),
+            Shown::Request(_) | Shown::Test { .. } => false,
+        }
     }
 }
 

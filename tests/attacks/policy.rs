@@ -137,6 +137,10 @@ impl Policy {
         matches!(self.source, Source::BearerHeader) && !self.mtls
     }
 
+    pub(crate) fn is_remote(&self) -> bool {
+        matches!(self.keys, Keys::Remote)
+    }
+
     /// Browsers send cookies, and do not speak gRPC.
     pub(crate) fn takes_cookies(&self) -> bool {
         !matches!(self.source, Source::BearerHeader | Source::Query | Source::WebsocketProtocol)
