@@ -508,3 +508,16 @@ async fn a_ring_is_kept_again_after_whatever_befell_its_task() {
     let error = ring.refresh().await.expect_err("no answer").to_string();
     assert!(error.contains("10 seconds"), "{error}");
 }
+
+#[test]
+fn a_ring_whose_runtime_went_away_before_its_task_began_is_kept_by_the_next() {
+    let runtime =
+        || tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
+    let clock = clock();
+    let ring = runtime().block_on(open(&clock, MemoryKeyStore::default()));
+    runtime().block_on(async {
+        assert!(ring.jwks().is_ok(), "used, and so kept");
+        tokio::time::sleep(2 * MINUTE + SECOND).await;
+        assert!(ring.status().age <= MINUTE, "{:?}", ring.status());
+    });
+}

@@ -121,10 +121,10 @@ impl Moment {
     }
 }
 
-/// The task has ended: by a panic of the store, or with its runtime. The next use starts another.
-struct Kept<'s>(&'s Shared);
+/// Dropped with the task: by a panic of the store, or with its runtime. The next use starts another.
+struct Kept(Arc<Shared>);
 
-impl Drop for Kept<'_> {
+impl Drop for Kept {
     fn drop(&mut self) {
         self.0.is_kept.store(false, Ordering::Release);
     }
@@ -300,9 +300,9 @@ impl Shared {
         }
         let Ok(runtime) = Handle::try_current() else { return };
         if !self.is_kept.swap(true, Ordering::AcqRel) {
-            let (shared, mut closed) = (Arc::clone(self), self.closed.clone());
+            // Made here: a runtime may go away before the task's first step.
+            let (kept, mut closed) = (Kept(Arc::clone(self)), self.closed.clone());
             runtime.spawn(async move {
-                let kept = Kept(&shared);
                 tokio::select! {
                     () = kept.0.keep() => {}
                     // Never a value: the sender is only ever dropped.
