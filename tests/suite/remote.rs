@@ -612,6 +612,63 @@ fn a_runtime_that_went_away_is_replaced_by_the_next() {
     });
 }
 
+/// A runtime that nobody drives, with the task on it.
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime")
+}
+
+#[test]
+fn requests_that_wait_for_a_task_whose_runtime_goes_away_start_another() {
+    let mut world = world();
+    let first = runtime();
+    assert_eq!(first.block_on(world.judge(&world.good())), Ok(()));
+    world.authority.add_key(Algorithm::ES256);
+    world.provider.publish(world.authority.jwks());
+    let new = world.authority.token().sign();
+    runtime().block_on(async {
+        let mut waiting = std::pin::pin!(world.judge(&new));
+        let mut asked = std::pin::pin!(world.keys.refresh());
+        assert!(step(waiting.as_mut()).is_pending() && step(asked.as_mut()).is_pending());
+        let fetches = world.provider.fetches();
+        // Not within a runtime, which would panic.
+        std::thread::spawn(move || drop(first)).join().expect("no panic");
+        assert_eq!(waiting.await, Ok(()));
+        asked.await.expect("the provider answers");
+        assert!(world.provider.fetches() > fetches, "fetched here");
+        assert_eq!(world.keys.status().waiting, 0);
+    });
+}
+
+fn step<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(std::task::Waker::noop()))
+}
+
+#[test]
+fn a_task_that_is_dropped_before_its_first_step_is_started_again() {
+    let world = world();
+    let first = runtime();
+    {
+        let _entered = first.enter();
+        assert!(!world.keys.is_ready(), "it is spawned, and nobody drives it");
+    }
+    drop(first);
+    assert_eq!(runtime().block_on(world.judge(&world.good())), Ok(()));
+    assert_eq!(world.provider.fetches(), 1);
+}
+
+#[test]
+fn keys_that_were_seen_overdue_without_a_runtime_are_refreshed_where_there_is_one() {
+    let world = world();
+    assert_eq!(runtime().block_on(world.judge(&world.good())), Ok(()));
+    world.clock.advance(9 * MINUTE + 30 * SECOND);
+    assert_eq!(step(std::pin::pin!(world.judge(&world.good()))), Poll::Ready(Ok(())));
+    runtime().block_on(async {
+        assert_eq!(world.judge_at_once(&world.good()).await, Ok(()));
+        sleep(2 * SECOND).await;
+        assert_eq!(world.keys.status().age.map(|age| age < MINUTE), Some(true), "{:?}", world.keys.status());
+    });
+}
+
 #[test]
 fn without_a_runtime_there_is_an_error_and_no_panic() {
     let world = world();

@@ -92,13 +92,24 @@ pub(super) struct Core {
     pub(super) snapshot: ArcSwap<Snapshot>,
     state: Mutex<State>,
     wake: Notify,
-    /// How many fetches have finished.
-    finished: watch::Sender<u64>,
+    progress: watch::Sender<Progress>,
     /// A request has seen keys that should have been refreshed, and has said so.
     nudged: AtomicBool,
 }
 
+/// What those who wait are told.
+#[derive(Clone, Copy, Default)]
+struct Progress {
+    /// How many fetches have finished.
+    fetches: u64,
+    /// How many tasks have ended.
+    tasks: u64,
+}
+
 pub(super) struct State {
+    /// How many tasks were started, each after the one before has ended.
+    tasks: u64,
+    is_running: bool,
     pub(super) schedule: Schedule,
     pub(super) location: String,
     pub(super) started: u64,
@@ -132,6 +143,8 @@ impl Core {
             Some(document) => Snapshot { document, usable_for: parts.rules.stale_for, ..Snapshot::none(&parts.clock) },
         };
         let state = State {
+            tasks: 0,
+            is_running: false,
             schedule: Schedule::new(parts.rules.clone(), Instant::now()),
             location: parts.location.name(),
             started: 0,
@@ -152,7 +165,7 @@ impl Core {
             snapshot: ArcSwap::from_pointee(snapshot),
             state: Mutex::new(state),
             wake: Notify::new(),
-            finished: watch::Sender::new(0),
+            progress: watch::Sender::default(),
             nudged: AtomicBool::new(false),
         }
     }
@@ -191,25 +204,39 @@ impl Core {
         !self.nudged.load(Ordering::Relaxed) && !self.nudged.swap(true, Ordering::Relaxed)
     }
 
+    /// Nobody was there to be woken.
+    pub(super) fn take_nudge_back(&self) {
+        self.nudged.store(false, Ordering::Relaxed);
+    }
+
     /// Lets the task look at the schedule.
     pub(super) fn wake(&self) {
         self.wake.notify_one();
     }
 
-    /// Waits until this many fetches have finished.
-    pub(super) async fn finished(&self, count: u64) {
+    /// Waits until this many fetches have finished, or this task has ended: then look again.
+    pub(super) async fn finished(&self, count: u64, task: u64) {
+        let is_over = |progress: &Progress| progress.fetches >= count || progress.tasks >= task;
         // The sender is `self`'s own, so the channel is open.
-        let _ = self.finished.subscribe().wait_for(|finished| *finished >= count).await;
+        let _ = self.progress.subscribe().wait_for(is_over).await;
     }
 
-    /// The task: until `closed` says that the last handle is gone.
-    pub(super) async fn run(self: Arc<Self>, mut closed: watch::Receiver<()>) {
-        let _reset = Reset(&self);
-        tokio::select! {
-            () = self.fetch_forever() => {}
-            // Never a value: the sender is only ever dropped.
-            _ = closed.changed() => {}
+    /// The number of the task that runs, and where `runtime` is asked for one, what to run there.
+    ///
+    /// # Errors
+    /// Those of `runtime`.
+    pub(super) fn ensure_running<R, E>(
+        self: &Arc<Self>,
+        runtime: impl FnOnce() -> Result<R, E>,
+    ) -> Result<(u64, Option<(R, Running)>), E> {
+        let mut state = self.state();
+        if state.is_running {
+            return Ok((state.tasks, None));
         }
+        let runtime = runtime()?;
+        state.is_running = true;
+        state.tasks += 1;
+        Ok((state.tasks, Some((runtime, Running(Arc::clone(self))))))
     }
 
     async fn fetch_forever(&self) {
@@ -318,7 +345,8 @@ impl Core {
     fn finish(&self, state: &mut State) {
         state.finished = state.started;
         self.nudged.store(false, Ordering::Relaxed);
-        self.finished.send_replace(state.finished);
+        let tasks = state.tasks - u64::from(state.is_running);
+        self.progress.send_replace(Progress { fetches: state.finished, tasks });
     }
 }
 
@@ -330,12 +358,25 @@ struct Fetched {
     lives: Duration,
 }
 
-/// Nobody waits for a fetch that was dropped with its task.
-struct Reset<'c>(&'c Core);
+/// The one task. Where it is dropped, with its runtime, those who wait start another; in the middle of a fetch, in its
+/// first step, or before.
+pub(super) struct Running(Arc<Core>);
 
-impl Drop for Reset<'_> {
+impl Running {
+    /// Until `closed` says that the last handle is gone.
+    pub(super) async fn run(self, mut closed: watch::Receiver<()>) {
+        tokio::select! {
+            () = self.0.fetch_forever() => {}
+            // Never a value: the sender is only ever dropped.
+            _ = closed.changed() => {}
+        }
+    }
+}
+
+impl Drop for Running {
     fn drop(&mut self) {
         let mut state = self.0.state();
+        state.is_running = false;
         if state.is_fetching() {
             state.last_failure = Some(Failure::new("the runtime of the fetch went away"));
         }

@@ -1,12 +1,11 @@
 //! The handle: what verifiers and operators hold.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::builder::RemoteJwksBuilder;
@@ -40,7 +39,6 @@ pub struct RemoteJwks(Arc<Inner>);
 struct Inner {
     core: Arc<Core>,
     limits: Limits,
-    task: Mutex<Option<JoinHandle<()>>>,
     /// Dropped with the last handle, which ends the task.
     closer: watch::Sender<()>,
 }
@@ -81,7 +79,7 @@ impl RemoteJwks {
 
     pub(super) fn start(core: Core, limits: Limits) -> Self {
         let closer = watch::Sender::new(());
-        Self(Arc::new(Inner { core: Arc::new(core), limits, task: Mutex::new(None), closer }))
+        Self(Arc::new(Inner { core: Arc::new(core), limits, closer }))
     }
 
     /// Waits until keys are at hand, however long the provider takes: before a service takes traffic. Bound it with a
@@ -122,8 +120,11 @@ impl RemoteJwks {
             // The fetch that runs may have begun before what the operator wants to see.
             state.started + 1
         };
-        inner.core.wake();
-        inner.core.finished(count).await;
+        while inner.core.state().finished < count {
+            let task = inner.ensure_task()?;
+            inner.core.wake();
+            inner.core.finished(count, task).await;
+        }
         inner.failure_of(count).map_or(Ok(()), Err)
     }
 
@@ -155,22 +156,27 @@ fn runtime() -> Result<Handle, KeyError> {
 }
 
 impl Inner {
-    /// Starts the task, or starts it again where its runtime has gone.
-    fn ensure_task(&self) -> Result<(), KeyError> {
-        let mut task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
-        if task.as_ref().is_some_and(|task| !task.is_finished()) {
-            return Ok(());
+    /// Starts the task, or starts it again where its runtime has gone: its number.
+    fn ensure_task(&self) -> Result<u64, KeyError> {
+        let (task, begun) = self.core.ensure_running(runtime)?;
+        // The state is not locked: a runtime that is going away drops the task at once.
+        if let Some((runtime, running)) = begun {
+            runtime.spawn(running.run(self.closer.subscribe()));
         }
-        *task = Some(runtime()?.spawn(Arc::clone(&self.core).run(self.closer.subscribe())));
-        Ok(())
+        Ok(task)
     }
 
     /// Keys are overdue: the first request that sees it says so.
     fn hurry(&self) {
-        if self.core.nudge() && self.ensure_task().is_ok() {
-            self.core.state().schedule.overslept(Instant::now());
-            self.core.wake();
+        if !self.core.nudge() {
+            return;
         }
+        if self.ensure_task().is_err() {
+            self.core.take_nudge_back();
+            return;
+        }
+        self.core.state().schedule.overslept(Instant::now());
+        self.core.wake();
     }
 
     /// Takes a place among those who wait for the first keys.
@@ -198,7 +204,7 @@ impl Inner {
                 if let Some(keys) = self.core.usable() {
                     return Ok(keys);
                 }
-                self.ensure_task()?;
+                let task = self.ensure_task()?;
                 let count = {
                     let state = self.core.state();
                     let (now, due) = (Instant::now(), state.schedule.due());
@@ -211,7 +217,7 @@ impl Inner {
                     }
                 };
                 self.hurry();
-                self.core.finished(count).await;
+                self.core.finished(count, task).await;
                 if self.core.usable().is_none()
                     && let Some(error) = self.failure_of(count)
                 {
@@ -250,6 +256,7 @@ impl Inner {
         let before = self.core.snapshot.load().set().clone();
         let mut parked = None;
         loop {
+            let task = self.ensure_task().ok()?;
             let count = {
                 let mut state = self.core.state();
                 let is_fetching = state.is_fetching();
@@ -268,7 +275,7 @@ impl Inner {
                 state.started + u64::from(!is_fetching)
             };
             self.core.wake();
-            self.core.finished(count).await;
+            self.core.finished(count, task).await;
             if self.failure_of(count).is_some() {
                 return None;
             }
