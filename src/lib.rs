@@ -127,6 +127,12 @@ mod scheme;
 pub mod testing;
 pub mod verify;
 
+// Models try the orders in which threads can meet at these locks and atomics.
+#[cfg(shuttle)]
+use shuttle::sync;
+#[cfg(not(shuttle))]
+use std::sync;
+
 #[cfg(feature = "redis")]
 pub use crate::redis::Redis;
 pub use authorize::RequireScopes;

@@ -2,11 +2,11 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::store::{Family, NewFamily, Outcome, RefreshStore, RefreshStoreError, Rotation};
 use super::token::FamilyId;
 use crate::clock::{Clock, UnixTime};
+use crate::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Families in the memory of this process: for a single instance whose users may have to log in again when it restarts,
 /// and for tests.
