@@ -5,17 +5,18 @@
 //! - A shard drops what has left when it is written to, once a minute at most: some thousand entries, some 20 µs.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
-use std::sync::{PoisonError, RwLock};
 use std::time::Duration;
 
 use super::key::{EntryKey, Kind, Spread};
 use crate::clock::UnixTime;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, PoisonError, RwLock};
 
 /// No leeway is longer than that: past it, no token that an entry is about can pass.
 pub(super) const MARGIN: u32 = 5 * 60;
 
-const SHARDS: usize = 256;
+/// A model of all would have too many steps.
+const SHARDS: usize = if cfg!(shuttle) { 2 } else { 256 };
 
 /// How often a shard is swept at most, in seconds.
 const SWEEP_EVERY: u32 = 60;
@@ -47,11 +48,13 @@ pub(super) struct Table {
     most: usize,
     /// How long a token lives at most: so much longer than its time a subject stays. `None`: for good.
     lives: Option<Seconds>,
-    /// Counted before an entry is there, and after it has left.
+    /// The places that are taken: before an entry is there, until after it has left.
+    held: AtomicUsize,
+    /// How many of them are for which kind.
     ids: AtomicUsize,
     subjects: AtomicUsize,
     /// When every shard was last swept because there was no room.
-    swept_all: AtomicU32,
+    swept_all: Mutex<Seconds>,
 }
 
 #[derive(Default)]
@@ -91,9 +94,10 @@ impl Table {
             shards: (0..SHARDS).map(|_| RwLock::new(shard())).collect(),
             most,
             lives,
+            held: AtomicUsize::new(0),
             ids: AtomicUsize::new(0),
             subjects: AtomicUsize::new(0),
-            swept_all: AtomicU32::new(0),
+            swept_all: Mutex::new(0),
         }
     }
 
@@ -106,7 +110,7 @@ impl Table {
     }
 
     pub(super) fn len(&self) -> usize {
-        self.ids.load(Ordering::Acquire) + self.subjects.load(Ordering::Acquire)
+        self.held.load(Ordering::Acquire)
     }
 
     pub(super) fn holds_any(&self, kind: Kind) -> bool {
@@ -115,7 +119,7 @@ impl Table {
 
     /// The time of an entry that has not left.
     pub(super) fn get(&self, kind: Kind, key: EntryKey, now: Seconds) -> Option<Seconds> {
-        let shard = self.shards[usize::from(key.shard())].read().unwrap_or_else(PoisonError::into_inner);
+        let shard = self.shards[usize::from(key.shard()) % SHARDS].read().unwrap_or_else(PoisonError::into_inner);
         shard.map(kind).get(&key).copied().filter(|time| now < self.leaves(kind, *time))
     }
 
@@ -131,18 +135,20 @@ impl Table {
         if self.leaves(kind, time) <= now || self.try_insert(kind, key, time, now, most) {
             return Ok(());
         }
-        // Shards that nobody has written to may hold what has left.
-        if self.swept_all.swap(now, Ordering::Relaxed) == now {
-            return Err(Full);
+        // Shards that nobody has written to may hold what has left. Who comes meanwhile waits, and finds the room as well.
+        let mut swept_all = self.swept_all.lock().unwrap_or_else(PoisonError::into_inner);
+        if *swept_all != now {
+            *swept_all = now;
+            for shard in &self.shards {
+                self.sweep(&mut shard.write().unwrap_or_else(PoisonError::into_inner), now);
+            }
         }
-        for shard in &self.shards {
-            self.sweep(&mut shard.write().unwrap_or_else(PoisonError::into_inner), now);
-        }
+        drop(swept_all);
         if self.try_insert(kind, key, time, now, most) { Ok(()) } else { Err(Full) }
     }
 
     fn try_insert(&self, kind: Kind, key: EntryKey, time: Seconds, now: Seconds, most: usize) -> bool {
-        let mut shard = self.shards[usize::from(key.shard())].write().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shards[usize::from(key.shard()) % SHARDS].write().unwrap_or_else(PoisonError::into_inner);
         if now.abs_diff(shard.swept) >= SWEEP_EVERY {
             self.sweep(&mut shard, now);
         }
@@ -150,12 +156,12 @@ impl Table {
             *known = time.max(*known);
             return true;
         }
-        // Two that come at once may both find the last place: each takes it back.
-        self.count(kind).fetch_add(1, Ordering::AcqRel);
-        if self.len() > most {
-            self.count(kind).fetch_sub(1, Ordering::AcqRel);
+        // Of two that come at once, one gets the last place.
+        let take = |held: usize| (held < most).then_some(held + 1);
+        if self.held.fetch_update(Ordering::AcqRel, Ordering::Acquire, take).is_err() {
             return false;
         }
+        self.count(kind).fetch_add(1, Ordering::AcqRel);
         shard.map_mut(kind).insert(key, time);
         true
     }
@@ -166,7 +172,9 @@ impl Table {
             let map = shard.map_mut(kind);
             let before = map.len();
             map.retain(|_, time| now < self.leaves(kind, *time));
-            self.count(kind).fetch_sub(before - map.len(), Ordering::AcqRel);
+            let left = before - map.len();
+            self.count(kind).fetch_sub(left, Ordering::AcqRel);
+            self.held.fetch_sub(left, Ordering::AcqRel);
             if map.len() < map.capacity() / 4 {
                 map.shrink_to(map.len() * 2);
             }
