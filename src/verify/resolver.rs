@@ -9,14 +9,15 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::issuer::{Issuer, Lists, Trusted};
 use crate::clock::UnixTime;
 use crate::error::{AuthError, AuthErrorKind};
 use crate::keys::KeyError;
+use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::sync::{Mutex, PoisonError, RwLock};
 
 /// How long an issuer is trusted past its time while the function fails.
 const STALE_FOR: Duration = Duration::from_secs(60 * 60);
@@ -53,8 +54,8 @@ pub struct IssuerResolver {
     lists: Lists,
     /// Those among them that ask about a name that was trusted before: invented names must not take their places.
     renewing: AtomicUsize,
-    /// Counts how often a name was forgotten: an answer from before is not kept.
-    forgotten: AtomicUsize,
+    /// Locked after `known`, and before `refused`.
+    questions: Mutex<Questions>,
     /// Counts uses: the smallest mark is the least recently used.
     uses: AtomicUsize,
 }
@@ -63,6 +64,20 @@ struct Known {
     issuer: Arc<Trusted>,
     until: UnixTime,
     used: AtomicUsize,
+}
+
+/// The questions that the function is thinking about, no more than requests wait for it.
+#[derive(Default)]
+struct Questions {
+    next: u64,
+    /// By name. What is forgotten leaves at once, so that an answer from before is not kept.
+    open: HashMap<Box<str>, Open>,
+}
+
+struct Open {
+    number: u64,
+    /// How many requests have asked it.
+    asked: usize,
 }
 
 impl IssuerResolver {
@@ -85,7 +100,7 @@ impl IssuerResolver {
             waiting: AtomicUsize::new(0),
             lists: Lists::default(),
             renewing: AtomicUsize::new(0),
-            forgotten: AtomicUsize::new(0),
+            questions: Mutex::default(),
             uses: AtomicUsize::new(0),
         }
     }
@@ -147,10 +162,19 @@ impl IssuerResolver {
         Some(Arc::clone(&known.issuer))
     }
 
+    /// Nobody waits, and nothing is left of those who did.
+    #[cfg(shuttle)]
+    pub(super) fn is_idle(&self) -> bool {
+        let waiting = [&self.waiting, &self.renewing].map(|count| count.load(Ordering::Relaxed));
+        waiting == [0, 0] && self.questions.lock().is_ok_and(|questions| questions.open.is_empty())
+    }
+
     pub(super) fn forget(&self, iss: &str) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        self.forgotten.fetch_add(1, Ordering::Relaxed);
+        let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
         known.remove(iss);
+        questions.open.remove(iss);
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(iss);
     }
 
     /// Asks the function.
@@ -160,19 +184,18 @@ impl IssuerResolver {
         }
         let is_known = self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(iss);
         let places = if is_known { &self.renewing } else { &self.waiting };
-        let forgotten = self.forgotten.load(Ordering::Relaxed);
         let _waiting = Waiting::new(places, self.most_waiting)
             .ok_or_else(|| KeyError::new("too many requests wait for an issuer to be resolved"))?;
+        let question = Question::new(self, iss);
         match (self.resolve)(iss.to_owned()).await {
             Ok(Some(issuer)) => {
                 let issuer = issuer
                     .build(self.lists)
                     .map_err(|error| AuthError::new(AuthErrorKind::Misconfigured).with_detail(error.to_string()))?;
-                Ok(self.keep(iss, issuer, now, forgotten))
+                Ok(self.keep(&question, issuer, now))
             }
             Ok(None) => {
-                self.forget(iss);
-                self.refuse(iss, now);
+                self.refuse(&question, now);
                 Err(AuthErrorKind::InvalidIssuer.into())
             }
             // An outage of ours is no logout.
@@ -181,9 +204,10 @@ impl IssuerResolver {
     }
 
     /// Keeps an issuer; of several that came at once, the first stays and serves all.
-    fn keep(&self, iss: &str, issuer: Trusted, now: UnixTime, forgotten: usize) -> Arc<Trusted> {
+    fn keep(&self, question: &Question<'_>, issuer: Trusted, now: UnixTime) -> Arc<Trusted> {
+        let iss = question.iss;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if self.forgotten.load(Ordering::Relaxed) != forgotten {
+        if !question.is_open(&self.questions.lock().unwrap_or_else(PoisonError::into_inner)) {
             // The answer may be older than what was forgotten: good for the one who asked.
             return Arc::new(issuer);
         }
@@ -201,7 +225,17 @@ impl IssuerResolver {
         issuer
     }
 
-    fn refuse(&self, iss: &str, now: UnixTime) {
+    /// Remembers a "no". Of the answers that others wait for, none is kept: they may be older.
+    fn refuse(&self, question: &Question<'_>, now: UnixTime) {
+        let iss = question.iss;
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
+        if !question.is_open(&questions) {
+            return;
+        }
+        known.remove(iss);
+        drop(known);
+        questions.open.remove(iss);
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= self.refusals {
             refused.retain(|_, until| now < *until);
@@ -221,16 +255,49 @@ struct Waiting<'c>(&'c AtomicUsize);
 
 impl<'c> Waiting<'c> {
     fn new(count: &'c AtomicUsize, most: usize) -> Option<Self> {
-        // On refusal the place is dropped, which gives it back.
-        let before = count.fetch_add(1, Ordering::Relaxed);
-        let place = Self(count);
-        (before < most).then_some(place)
+        let take = |waiting: usize| (waiting < most).then_some(waiting + 1);
+        count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok().then(|| Self(count))
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// A request's question about one name.
+struct Question<'r> {
+    resolver: &'r IssuerResolver,
+    iss: &'r str,
+    number: u64,
+}
+
+impl<'r> Question<'r> {
+    fn new(resolver: &'r IssuerResolver, iss: &'r str) -> Self {
+        let mut questions = resolver.questions.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = questions.next;
+        questions.next += 1;
+        let open = questions.open.entry(iss.into()).or_insert(Open { number: next, asked: 0 });
+        open.asked += 1;
+        Self { resolver, iss, number: open.number }
+    }
+
+    /// Nothing was forgotten, and nothing refused, since it was asked.
+    fn is_open(&self, questions: &Questions) -> bool {
+        questions.open.get(self.iss).is_some_and(|open| open.number == self.number)
+    }
+}
+
+impl Drop for Question<'_> {
+    fn drop(&mut self) {
+        let mut questions = self.resolver.questions.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = questions.open.get_mut(self.iss).filter(|open| open.number == self.number) {
+            open.asked -= 1;
+            if open.asked == 0 {
+                questions.open.remove(self.iss);
+            }
+        }
     }
 }
 

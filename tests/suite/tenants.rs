@@ -199,6 +199,74 @@ async fn beyond_the_bound_unknown_issuers_are_answered_at_once() {
     }
 }
 
+/// Answers when it is told to: the name and the answer.
+type Answers = tokio::sync::Mutex<std::collections::HashMap<String, tokio::sync::oneshot::Receiver<Option<Issuer>>>>;
+
+#[tokio::test]
+async fn an_answer_is_kept_unless_its_own_name_was_forgotten_or_refused_meanwhile() {
+    let clock = Clock::manual(UnixTime::from_secs(1_700_000_000));
+    let tenant = Authority::new(Algorithm::ES256).named("https://tenant.test").with_clock(clock.clone());
+    let stranger = Authority::new(Algorithm::ES256).named("https://stranger.test").with_clock(clock.clone());
+    let (answers, asked) = (Arc::<Answers>::default(), Arc::new(AtomicUsize::new(0)));
+    let (told, counted) = (Arc::clone(&answers), Arc::clone(&asked));
+    let resolver = IssuerResolver::new(move |iss: String| {
+        let told = Arc::clone(&told);
+        counted.fetch_add(1, Ordering::Relaxed);
+        async move {
+            let answer = told.lock().await.remove(&iss);
+            Ok(match answer {
+                Some(answer) => answer.await.expect("it is told"),
+                None => None,
+            })
+        }
+    });
+    let verifier = Verifier::<Value>::builder().resolver(resolver).clock(clock.clone()).build().expect("valid");
+    let (good, other) = (tenant.token().expires_in(9999).sign(), stranger.token().sign());
+    // What happens while the question about the tenant is open, and whether the answer is kept.
+    let cases: [(&str, bool); 3] = [("another is refused", true), ("it is forgotten", false), ("it is refused", false)];
+    for (meanwhile, is_kept) in cases {
+        verifier.forget_issuer(tenant.name());
+        let (tell, told) = tokio::sync::oneshot::channel();
+        answers.lock().await.insert(tenant.name().to_owned(), told);
+        let question = verdict(&verifier, &good);
+        let answer = async {
+            tokio::task::yield_now().await;
+            match meanwhile {
+                "another is refused" => assert_eq!(verdict(&verifier, &other).await, Err(Kind::InvalidIssuer)),
+                "it is forgotten" => verifier.forget_issuer(tenant.name()),
+                _ => assert_eq!(verdict(&verifier, &good).await, Err(Kind::InvalidIssuer)),
+            }
+            tell.send(Some(tenant.trusted())).expect("somebody waits");
+        };
+        assert_eq!(tokio::join!(question, answer).0, Ok(()), "{meanwhile}: good for the one who asked");
+        asked.store(0, Ordering::Relaxed);
+        let again = verdict(&verifier, &good).await;
+        let expected = if is_kept { Ok(()) } else { Err(Kind::InvalidIssuer) };
+        assert_eq!(again, expected, "{meanwhile}");
+        assert_eq!(asked.load(Ordering::Relaxed), usize::from(meanwhile == "it is forgotten"), "{meanwhile}");
+        clock.advance(Duration::from_secs(30));
+    }
+}
+
+#[tokio::test]
+async fn to_forget_an_issuer_forgets_that_it_was_refused() {
+    let clock = Clock::manual(UnixTime::from_secs(1_700_000_000));
+    let authority = Arc::new(Authority::new(Algorithm::ES256).with_clock(clock.clone()));
+    let is_there = Arc::new(AtomicUsize::new(0));
+    let (answers, tenant) = (Arc::clone(&is_there), Arc::clone(&authority));
+    let resolver = IssuerResolver::new(move |_| {
+        let answer = (answers.load(Ordering::Relaxed) == 1).then(|| tenant.trusted());
+        async { Ok(answer) }
+    });
+    let verifier = Verifier::<Value>::builder().resolver(resolver).clock(clock).build().expect("valid");
+    let token = authority.token().sign();
+    assert_eq!(verdict(&verifier, &token).await, Err(Kind::InvalidIssuer));
+    is_there.store(1, Ordering::Relaxed);
+    assert_eq!(verdict(&verifier, &token).await, Err(Kind::InvalidIssuer), "remembered");
+    verifier.forget_issuer(authority.name());
+    assert_eq!(verdict(&verifier, &token).await, Ok(()));
+}
+
 #[tokio::test]
 async fn a_keys_file_that_changes_is_read_again_and_a_broken_one_keeps_the_keys() {
     let folder = std::env::temp_dir().join(format!("tower-jwt-auth-keys-{}", std::process::id()));
