@@ -133,6 +133,15 @@ use shuttle::sync;
 #[cfg(not(shuttle))]
 use std::sync;
 
+/// What `tests/models` runs, in its build alone.
+#[cfg(shuttle)]
+pub mod models {
+    pub use crate::binding::model::*;
+    pub use crate::issue::refresh::model::*;
+    pub use crate::revocation::model::*;
+    pub use crate::verify::model::*;
+}
+
 #[cfg(feature = "redis")]
 pub use crate::redis::Redis;
 pub use authorize::RequireScopes;

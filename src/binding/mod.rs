@@ -23,6 +23,8 @@ mod mtls;
 
 #[cfg(feature = "redis")]
 pub use dpop::RedisReplayStore;
+#[cfg(shuttle)]
+pub(crate) use dpop::model;
 pub use dpop::{Dpop, DpopNonces, MemoryReplayStore, ReplayCheck, ReplayStore, UsedProof};
 pub use mtls::PeerCertificate;
 

@@ -42,6 +42,8 @@ mod check;
 mod error;
 mod key;
 mod list;
+#[cfg(shuttle)]
+pub(crate) mod model;
 #[cfg(feature = "redis")]
 mod redis;
 mod table;

@@ -37,6 +37,8 @@ mod engine;
 mod explain;
 mod issuer;
 mod jwt;
+#[cfg(shuttle)]
+pub(crate) mod model;
 mod resolver;
 mod verifier;
 

@@ -1,5 +1,7 @@
 //! Demonstrating proof of possession (RFC 9449): the settings, and the verdict on a request.
 
+#[cfg(shuttle)]
+pub(crate) mod model;
 mod nonce;
 mod proof;
 #[cfg(feature = "redis")]

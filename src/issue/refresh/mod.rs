@@ -80,6 +80,8 @@
 
 mod error;
 mod memory;
+#[cfg(shuttle)]
+pub(crate) mod model;
 #[cfg(feature = "redis")]
 mod redis;
 mod store;
