@@ -52,6 +52,7 @@ mod ring;
 mod rotation;
 mod session;
 mod sources;
+mod stress;
 mod support;
 #[cfg(feature = "redis")]
 mod tcp_proxy;
