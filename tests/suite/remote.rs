@@ -1,5 +1,7 @@
 //! The rules for remote keys in virtual time: nobody sleeps, and the provider is a script.
 
+mod interleaved;
+
 use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
@@ -639,7 +641,7 @@ fn requests_that_wait_for_a_task_whose_runtime_goes_away_start_another() {
     });
 }
 
-fn step<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+fn step<F: Future + ?Sized>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(std::task::Waker::noop()))
 }
 
