@@ -8,6 +8,7 @@
 use super::edwards25519;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
+use serde_json::Value;
 
 use crate::error::ConfigError;
 use crate::jose::jwk::Material;
@@ -68,8 +69,16 @@ fn is_plain_document(bytes: &[u8], dense: &[u8]) -> bool {
     let is_armored = has(b"--BEGIN") || has(b"-----BEGIN");
     let is_ssh = SSH.iter().any(|prefix| dense.starts_with(prefix));
     // Whatever stands around the first brace, a byte order mark or quotes, a document is in it.
-    let is_jwk = dense.contains(&b'{') && (has(b"\"kty\"") || has(b"\"keys\"") || has(b"\\\"kty\\\""));
+    let is_jwk =
+        dense.contains(&b'{') && (has(b"\"kty\"") || has(b"\"keys\"") || has(b"\\\"kty\\\"") || is_escaped_jwk(bytes));
     is_armored || is_ssh || is_jwk || der::from_der(bytes).is_ok()
+}
+
+/// A JWK or a JWK set whose member names are written with escapes.
+fn is_escaped_jwk(bytes: &[u8]) -> bool {
+    let is_jwk = |value: &Value| value.get("kty").or(value.get("keys")).is_some();
+    serde_json::from_slice(bytes)
+        .is_ok_and(|value: Value| is_jwk(&value) || value.as_array().is_some_and(|all| all.iter().any(is_jwk)))
 }
 
 fn check_rsa(n: &[u8], e: &[u8]) -> Result<(), ConfigError> {
@@ -185,6 +194,9 @@ mod tests {
             "\u{feff}{\"kty\":\"oct\",\"k\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}\0",
             r#"[{"kty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]"#,
             r#""{\"kty\":\"oct\",\"k\":\"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA\"}""#,
+            r#"{"\u006bty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}"#,
+            r#" { "\u006beys" : [{"k\u0074y":"OKP","crv":"Ed25519"}] }"#,
+            r#"[{"\u006bty":"oct","k":"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"}]"#,
             "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIJlP0Vh8kdsyUvjqFGWZJhJ0Y8bXzYzWv8pY2dQnq0vN user@host",
             "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBE",
             "---- BEGIN SSH2 PUBLIC KEY ----\nAAAAC3NzaC1lZDI1NTE5AAAAIJlP0Vh8kdsyUvjqFGWZJhJ0\n---- END SSH2 PUBLIC KEY ----",

@@ -24,7 +24,10 @@ impl BearerHeader {
 impl ExtractToken for BearerHeader {
     fn extract<'a>(&'a self, head: &'a Parts) -> Result<Option<Credential<'a>>, AuthError> {
         match Self::find(head)? {
-            Some(credential) if !credential.is_well_formed() => Err(AuthErrorKind::MalformedCredential.into()),
+            // Whether `DPoP` counts is for the layer to say, and only then how it is formed.
+            Some(credential) if credential.scheme() == Scheme::Bearer && !credential.is_well_formed() => {
+                Err(AuthErrorKind::MalformedCredential.into())
+            }
             found => Ok(found),
         }
     }

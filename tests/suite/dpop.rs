@@ -10,6 +10,7 @@ use tower::limit::ConcurrencyLimitLayer;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_jwt_auth::binding::{Dpop, DpopNonces, MemoryReplayStore, ReplayCheck, ReplayStore, UsedProof};
 use tower_jwt_auth::clock::{Clock, UnixTime};
+use tower_jwt_auth::extract::BearerHeader;
 use tower_jwt_auth::testing::{Authority, DpopClient, ProofBuilder};
 use tower_jwt_auth::{Algorithm, AuthError, AuthErrorKind, Jwt, JwtAuth, RequireScopes, TokenCache, Verifier};
 
@@ -257,6 +258,23 @@ async fn a_token_comes_under_the_scheme_that_it_is_made_for() {
     assert_eq!(world.verifier().verify(&bound).await.err().map(|error| error.kind()), not_checked);
     let explanation = world.verifier().explain(&bound).await;
     assert!(!explanation.accepted() && explanation.checks().last().is_some_and(|check| check.saw().contains("cnf")));
+}
+
+#[tokio::test]
+async fn a_dpop_credential_counts_for_nothing_where_dpop_is_not_taken_whatever_its_form() {
+    let world = World::new();
+    let token = world.bound_token();
+    let (missing, malformed) = (Some(AuthErrorKind::MissingToken), Some(AuthErrorKind::MalformedCredential));
+    for (token, expected) in [(&*token, None), ("a b", malformed), ("", malformed), ("a,b", malformed)] {
+        let proof = world.proof(token).sign();
+        let plain = JwtAuth::with(world.verifier());
+        for auth in [plain.clone(), plain.extractor(BearerHeader::new())] {
+            assert_eq!(kind(&ask(&auth, request("DPoP", token, &[&proof])).await), missing, "{token}");
+        }
+        for auth in [world.auth(dpop()), world.auth(dpop()).extractor(BearerHeader::new())] {
+            assert_eq!(kind(&ask(&auth, request("DPoP", token, &[&proof])).await), expected, "{token}");
+        }
+    }
 }
 
 #[tokio::test]
