@@ -16,6 +16,7 @@ use std::time::Duration;
 use super::KeySet;
 use super::source::{KeyLookup, KeyQuery, KeySource};
 use crate::error::ConfigError;
+use crate::quote;
 
 /// The longest file that is read, in bytes.
 const MAX_FILE: u64 = 512 * 1024;
@@ -65,9 +66,9 @@ impl KeyFile {
         parse: impl Fn(&[u8]) -> Result<KeySet, ConfigError> + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
         let path = path.as_ref().to_owned();
-        let read = |path: &Path| read(path).map_err(|reason| ConfigError::new(reason).at(path.display()));
+        let read = |path: &Path| read(path).map_err(|reason| ConfigError::new(reason).at(quote::path(path)));
         let content = read(&path)?;
-        let keys = parse(&content).map_err(|error| error.at(path.display()))?;
+        let keys = parse(&content).map_err(|error| error.at(quote::path(&path)))?;
         let (watch, ended) = mpsc::channel();
         let shared =
             Arc::new(Shared { path, parse: Box::new(parse), keys: RwLock::new(keys), last_error: RwLock::default() });
@@ -126,6 +127,6 @@ impl KeySource for KeyFile {
 
 impl fmt::Debug for KeyFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyFile").field("path", &self.shared.path).finish_non_exhaustive()
+        f.debug_struct("KeyFile").field("path", &quote::path(&self.shared.path)).finish_non_exhaustive()
     }
 }

@@ -14,6 +14,7 @@ use super::transport::{FollowedRedirect, ResponseBody, Transport};
 use crate::clock::UnixTime;
 use crate::jose::jwk::{self, Conventions, NotUsed};
 use crate::keys::{Key, KeySet, SkippedKey};
+use crate::quote;
 
 /// What may come back.
 #[derive(Clone, Debug)]
@@ -63,7 +64,9 @@ pub(super) async fn get(
     no_cache: bool,
     now: UnixTime,
 ) -> Result<Answer, Failure> {
-    let mut request = Request::get(url.as_str()).body(()).map_err(|error| Failure::new(format!("{url}: {error}")))?;
+    let mut request = Request::get(url.as_str())
+        .body(())
+        .map_err(|error| Failure::new(error.to_string()).at(&quote::bare_url(url.as_str())))?;
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static("application/jwk-set+json, application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
