@@ -13,6 +13,8 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::KeySet;
 use super::source::{KeyLookup, KeyQuery, KeySource};
 use crate::error::ConfigError;
@@ -87,7 +89,7 @@ impl KeyFile {
 }
 
 impl Shared {
-    fn watch(&self, mut content: Vec<u8>, every: Duration, ended: &mpsc::Receiver<()>) {
+    fn watch(&self, mut content: Zeroizing<Vec<u8>>, every: Duration, ended: &mpsc::Receiver<()>) {
         while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
             let outcome = match read(&self.path) {
                 Ok(same) if same == content => Ok(()),
@@ -109,9 +111,12 @@ impl Shared {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+/// The content may be a secret: it is wiped when it is dropped.
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let mut content = Vec::new();
+    // Room for all of it at once: what grows leaves copies behind.
+    let size = file.metadata().map_or(MAX_FILE, |metadata| metadata.len()).min(MAX_FILE);
+    let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1));
     file.take(MAX_FILE + 1).read_to_end(&mut content).map_err(|error| error.to_string())?;
     if content.len() as u64 > MAX_FILE {
         return Err(format!("longer than {MAX_FILE} bytes"));
@@ -130,3 +135,6 @@ impl fmt::Debug for KeyFile {
         f.debug_struct("KeyFile").field("path", &quote::path(&self.shared.path)).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+const _: fn(&Path) = |path| crate::crypto::assert_wiped(&read(path).expect("a file"));
