@@ -159,7 +159,7 @@ impl Provider {
 impl fmt::Debug for Provider {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // It may be a URL that somebody gave with a password.
-        f.debug_struct("Provider").field("name", &quote::bare_url(&self.name)).finish_non_exhaustive()
+        f.debug_struct("Provider").field("name", &format_args!("{}", quote::url(&self.name))).finish_non_exhaustive()
     }
 }
 

@@ -243,6 +243,8 @@ impl RemoteJwksBuilder {
 impl fmt::Debug for RemoteJwksBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (Place::Keys(place) | Place::Metadata { issuer: place, .. }) = &self.place;
-        f.debug_struct("RemoteJwksBuilder").field("place", &quote::bare_url(place)).finish_non_exhaustive()
+        f.debug_struct("RemoteJwksBuilder")
+            .field("place", &format_args!("{}", quote::url(place)))
+            .finish_non_exhaustive()
     }
 }

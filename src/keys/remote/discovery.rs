@@ -176,7 +176,7 @@ async fn discover(
             Err(failure) => {
                 // The other form is for providers that do not know this one, not for those that are down.
                 let is_down = failure.is_passing || failure.retry_after.is_some();
-                let failure = failure.at(&quote::bare_url(url.as_str()));
+                let failure = failure.at(url);
                 if is_down {
                     return Err(NotFound::Unreachable(failure));
                 }
@@ -184,7 +184,7 @@ async fn discover(
                 continue;
             }
         };
-        let place = |failure: Failure| failure.at(&quote::bare_url(url.as_str()));
+        let place = |failure: Failure| failure.at(url);
         let refused = |reason: String| NotFound::Refused(place(Failure::new(reason)));
         let Ok(metadata) = serde_json::from_slice::<Metadata>(&body) else {
             first.get_or_insert(place(Failure::new("no metadata with `issuer` and `jwks_uri`")));
