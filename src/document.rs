@@ -11,6 +11,7 @@ use http::{HeaderValue, Method, Response, StatusCode, Uri};
 use crate::crypto;
 use crate::error::ConfigError;
 use crate::jose::compact::encode;
+use crate::quote;
 
 /// A URL that names a service, in parts.
 pub(crate) struct Identifier {
@@ -23,7 +24,8 @@ pub(crate) struct Identifier {
 impl Identifier {
     /// An `https` URL (`http` on loopback) without a query, a fragment or a user; `what` is said of one that is not.
     pub(crate) fn parse(identifier: &str, what: &str) -> Result<Self, ConfigError> {
-        let refused = |why: &str| ConfigError::new(format!("{identifier:?} is no identifier of {what}: {why}"));
+        let refused =
+            |why: &str| ConfigError::new(format!("{} is no identifier of {what}: {why}", quote::url(identifier)));
         if identifier.contains(['?', '#']) {
             return Err(refused("leave query and fragment out"));
         }

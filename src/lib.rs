@@ -118,6 +118,7 @@ pub mod layer;
 pub mod metadata;
 mod policy;
 pub mod providers;
+mod quote;
 #[cfg(feature = "redis")]
 mod redis;
 pub mod rejection;

@@ -44,15 +44,18 @@ mod keycloak;
 
 pub use keycloak::KeycloakRoles;
 
+use std::fmt;
+
 use crate::crypto;
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
 use crate::keys::KeySource;
 use crate::policy::{IssuerRule, Template, is_guid, is_trust_domain};
+use crate::quote;
 use crate::verify::Issuer;
 
 /// A provider whose keys are still to be found.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use]
 pub struct Provider {
     name: String,
@@ -69,7 +72,7 @@ pub struct Provider {
 }
 
 /// How a token shows that it is of this provider.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 enum KnownBy {
     /// `iss` is the name.
     Name,
@@ -80,7 +83,7 @@ enum KnownBy {
 }
 
 /// Where the keys are.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[cfg_attr(not(feature = "remote"), allow(dead_code, reason = "nothing is fetched then"))]
 enum Place {
     /// In the metadata, where the name says.
@@ -162,6 +165,13 @@ impl Provider {
             Some(claims) => issuer.shared_by(claims),
             None => issuer,
         }
+    }
+}
+
+impl fmt::Debug for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // It may be a URL that somebody gave with a password.
+        f.debug_struct("Provider").field("name", &format_args!("{}", quote::url(&self.name))).finish_non_exhaustive()
     }
 }
 
@@ -319,7 +329,10 @@ pub fn kubernetes(issuer: &str) -> Provider {
 /// When it is no trust domain (SPIFFE-ID §2.1).
 pub fn spiffe(trust_domain: &str, bundle: &str) -> Result<Provider, ConfigError> {
     if !is_trust_domain(trust_domain) {
-        return Err(ConfigError::new(format!("{trust_domain:?} is no trust domain: write it like `example.org`")));
+        return Err(ConfigError::new(format!(
+            "{} is no trust domain: write it like `example.org`",
+            quote::name(trust_domain)
+        )));
     }
     let (known_by, place) = (KnownBy::TrustDomain, Place::Bundle(bundle.to_owned()));
     Ok(Provider { known_by, place, ..Provider::new(format!("spiffe://{trust_domain}")) })
@@ -354,7 +367,7 @@ fn host(text: &str) -> Result<&str, ConfigError> {
     if is_host {
         Ok(text)
     } else {
-        Err(ConfigError::new(format!("{text:?} is no host: leave `https://` and paths out")))
+        Err(ConfigError::new(format!("{} is no host: leave `https://` and paths out", quote::url(text))))
     }
 }
 
@@ -362,7 +375,7 @@ fn host(text: &str) -> Result<&str, ConfigError> {
 fn segment(text: &str) -> Result<&str, ConfigError> {
     let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
     let is_segment = !text.is_empty() && text.bytes().all(allowed) && text.bytes().any(|byte| byte != b'.');
-    if is_segment { Ok(text) } else { Err(ConfigError::new(format!("{text:?} is no part of a path"))) }
+    if is_segment { Ok(text) } else { Err(ConfigError::new(format!("{} is no part of a path", quote::name(text)))) }
 }
 
 /// A GUID, in the small letters that tokens have.
@@ -371,6 +384,6 @@ fn guid(text: &str) -> Result<String, ConfigError> {
     if is_guid(&tenant) {
         Ok(tenant)
     } else {
-        Err(ConfigError::new(format!("{text:?} is no tenant: give its id, a GUID")))
+        Err(ConfigError::new(format!("{} is no tenant: give its id, a GUID", quote::name(text))))
     }
 }

@@ -6,6 +6,7 @@ use super::guard::{Guard, Rule};
 use crate::admission::Admission;
 use crate::claims::is_scope;
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
+use crate::quote;
 use crate::rejection::EmptyBody;
 use crate::verify::AnyJwt;
 
@@ -67,7 +68,8 @@ impl ScopeRule {
             let scope = scope.as_ref();
             if !is_scope(scope) {
                 return Err(ConfigError::new(format!(
-                    "{scope:?} is no scope: visible ASCII without space, quote and backslash"
+                    "{} is no scope: visible ASCII without space, quote and backslash",
+                    quote::name(scope)
                 )));
             }
             all.push(scope.into());

@@ -8,6 +8,7 @@ use http::Extensions;
 use super::guard::{Guard, Rule};
 use crate::admission::Admission;
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
+use crate::quote;
 use crate::rejection::{EmptyBody, param};
 use crate::verify::AnyJwt;
 
@@ -47,7 +48,8 @@ impl StepUp {
             let value = value.as_ref();
             if value.is_empty() || !value.bytes().all(|byte| matches!(byte, b'!' | b'#'..=b'[' | b']'..=b'~')) {
                 return Err(ConfigError::new(format!(
-                    "{value:?} is no `acr` value: visible ASCII without space, quote and backslash"
+                    "{} is no `acr` value: visible ASCII without space, quote and backslash",
+                    quote::name(value)
                 )));
             }
             if !all.is_empty() {

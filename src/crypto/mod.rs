@@ -105,6 +105,10 @@ pub(crate) fn unsupported(algorithm: Algorithm) -> ConfigError {
     ))
 }
 
+/// Compiles only where a value is overwritten when it is dropped. What holds secrets states it of itself.
+#[cfg(test)]
+pub(crate) fn assert_wiped<T: zeroize::ZeroizeOnDrop>(_: &T) {}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -7,6 +7,7 @@ use jsonwebtoken::crypto::rust_crypto::DEFAULT_PROVIDER;
 use jsonwebtoken::{DecodingKey, EncodingKey};
 
 use rsa::rand_core::RngCore as _;
+use zeroize::Zeroizing;
 
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
@@ -68,7 +69,8 @@ pub(super) fn random<const N: usize>() -> Option<[u8; N]> {
 pub(super) fn hmac_sha256(secret: &[u8], message: &[u8]) -> Option<[u8; 32]> {
     let key = EncodingKey::from_secret(secret);
     let signer = (DEFAULT_PROVIDER.signer_factory)(&jsonwebtoken::Algorithm::HS256, &key).ok()?;
-    signer.try_sign(message).ok()?.try_into().ok()
+    let mac = Zeroizing::new(signer.try_sign(message).ok()?);
+    mac.as_slice().try_into().ok()
 }
 
 pub(super) fn supports(algorithm: Algorithm) -> bool {

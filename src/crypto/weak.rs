@@ -7,10 +7,12 @@
 
 use super::edwards25519;
 use base64::alphabet;
-use base64::engine::{DecodePaddingMode, Engine as _, GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
+use zeroize::Zeroizing;
 
 use crate::error::ConfigError;
+use crate::jose::compact::decode_wiped;
 use crate::jose::jwk::Material;
 use crate::jose::{Algorithm, der};
 
@@ -55,12 +57,15 @@ pub(super) fn check(material: &Material) -> Result<(), ConfigError> {
 /// A PEM, with its white space changed or not, a JWK, a JWK set, an SSH key, the DER of a public key, or the base64 of
 /// one of them (CVE-2022-29217, CVE-2024-33663).
 fn is_a_document(secret: &[u8]) -> bool {
-    let dense: Vec<u8> = secret.iter().copied().filter(|byte| !byte.is_ascii_whitespace() && *byte != 0).collect();
+    // Room for all of it at once: what grows leaves copies behind.
+    let mut dense = Zeroizing::new(Vec::with_capacity(secret.len()));
+    dense.extend(secret.iter().filter(|byte| !byte.is_ascii_whitespace() && **byte != 0));
     let base64 = GeneralPurpose::new(
         &alphabet::STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
     );
-    is_plain_document(secret, &dense) || base64.decode(&dense).is_ok_and(|inner| is_plain_document(&inner, &inner))
+    is_plain_document(secret, &dense)
+        || decode_wiped(&base64, &dense).is_some_and(|inner| is_plain_document(&inner, &inner))
 }
 
 fn is_plain_document(bytes: &[u8], dense: &[u8]) -> bool {
@@ -146,7 +151,6 @@ pub(super) fn has_small_order(point: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use zeroize::Zeroizing;
 
     #[test]
     fn an_even_modulus_is_refused() {

@@ -6,6 +6,7 @@ use http::request::Parts;
 use super::cross_site::{self, Origin};
 use super::{Carrier, Credential, ExtractToken};
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
+use crate::quote;
 
 /// The token in a cookie (RFC 6265 §4.2).
 ///
@@ -36,7 +37,8 @@ impl Cookie {
     /// # Errors
     /// When it is not a scheme, a host, and a port if it is not the scheme's.
     pub fn allow_origin(mut self, origin: &str) -> Result<Self, ConfigError> {
-        let refused = || ConfigError::new(format!("{origin:?} is no origin: write it like `https://shop.example.com`"));
+        let example = "`https://shop.example.com`";
+        let refused = || ConfigError::new(format!("{} is no origin: write it like {example}", quote::url(origin)));
         self.origins.push(Origin::parse(origin.as_bytes()).ok_or_else(refused)?);
         Ok(self)
     }

@@ -5,6 +5,7 @@ use http::request::Parts;
 
 use super::{Credential, ExtractToken};
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
+use crate::quote;
 
 /// The token in a header, as it is: `Cf-Access-Jwt-Assertion`, `X-Forwarded-Access-Token`.
 ///
@@ -21,7 +22,8 @@ impl Header {
     /// # Errors
     /// When it is no header name (RFC 9110 §5.1), or `Authorization` or `Cookie`, which have sources of their own.
     pub fn new(name: &str) -> Result<Self, ConfigError> {
-        let name = HeaderName::try_from(name).map_err(|_| ConfigError::new(format!("{name:?} is no header name")))?;
+        let name = HeaderName::try_from(name)
+            .map_err(|_| ConfigError::new(format!("{} is no header name", quote::name(name))))?;
         match name.as_str() {
             "authorization" => Err(ConfigError::new("for `Authorization`, see `BearerHeader`")),
             "cookie" => Err(ConfigError::new("for `Cookie`, see `extract::Cookie`")),

@@ -13,6 +13,7 @@ use crate::admission::Admission;
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
 use crate::events;
 use crate::extract::Carrier;
+use crate::quote;
 use crate::verify::{AnyJwt, Jwt};
 
 /// The longest value, in bytes.
@@ -128,8 +129,8 @@ impl ForwardClaims {
         header: &str,
         read: impl Fn(&AnyJwt, &Extensions) -> Result<Option<String>, &'static str> + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
-        let name =
-            HeaderName::try_from(header).map_err(|_| ConfigError::new(format!("{header:?} is no header name")))?;
+        let name = HeaderName::try_from(header)
+            .map_err(|_| ConfigError::new(format!("{} is no header name", quote::name(header))))?;
         if is_reserved(&name) {
             return Err(ConfigError::new(format!("{header:?} has a meaning of its own to the next hop: name it x-…")));
         }

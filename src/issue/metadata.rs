@@ -17,6 +17,7 @@ use super::token::{IssuingKeys, Source};
 use crate::document::{Document, Identifier, is_read, refuse_method};
 use crate::early::EarlyFuture;
 use crate::error::ConfigError;
+use crate::quote;
 
 /// A layer that publishes an issuer: its JWK set (RFC 7517 §5), and the metadata that says where that is (RFC 8414,
 /// OpenID Connect Discovery 1.0). Everything else is passed on.
@@ -93,7 +94,7 @@ impl IssuerMetadata {
         let path = path.into();
         let is_path = path.parse::<http::uri::PathAndQuery>().is_ok_and(|parsed| parsed.path() == path);
         if !path.starts_with('/') || !is_path {
-            return Err(ConfigError::new(format!("{path:?} is no path: write it like `/keys/jwks.json`")));
+            return Err(ConfigError::new(format!("{} is no path: write it like `/keys/jwks.json`", quote::url(&path))));
         }
         self.jwks_path = path;
         Ok(self)

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::error::ConfigError;
+use crate::quote;
 
 /// What kind of key an algorithm needs: `kty` and, where it matters, `crv` (RFC 7518 §6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,7 +122,7 @@ impl FromStr for Algorithm {
     fn from_str(name: &str) -> Result<Self, ConfigError> {
         Self::from_name(name).ok_or_else(|| {
             let known: Vec<_> = Self::ALL.iter().map(|algorithm| algorithm.name()).collect();
-            ConfigError::new(format!("unknown algorithm {name:?}: use one of {}", known.join(", ")))
+            ConfigError::new(format!("unknown algorithm {}: use one of {}", quote::name(name), known.join(", ")))
         })
     }
 }

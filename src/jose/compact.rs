@@ -6,10 +6,11 @@
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 use URL_SAFE_NO_PAD as ENGINE;
-use base64::Engine as _;
+use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 use fast::ENGINE;
+use zeroize::Zeroizing;
 
 use crate::error::AuthErrorKind;
 
@@ -98,7 +99,22 @@ impl<const N: usize> Decoded<N> {
     }
 }
 
-/// Decodes base64url as strictly as a token's segments: for the members of a JWK.
+/// Decodes a secret in base64url, as strictly as a token's segments. It is wiped when it is dropped, and so is what was
+/// decoded before a mistake.
+pub(crate) fn decode_secret(text: &str) -> Option<Zeroizing<Vec<u8>>> {
+    decode_wiped(&URL_SAFE_NO_PAD, text.as_bytes())
+}
+
+/// The same in any base64.
+pub(crate) fn decode_wiped(engine: &impl Engine, text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    // Room for all of it at once: what grows leaves copies behind.
+    let mut bytes = Zeroizing::new(vec![0; text.len() / 4 * 3 + 3]);
+    let len = engine.decode_slice(text, &mut bytes).ok()?;
+    bytes.truncate(len);
+    Some(bytes)
+}
+
+/// Decodes base64url as strictly as a token's segments: for the public members of a JWK.
 pub(crate) fn decode(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
@@ -150,6 +166,14 @@ mod tests {
         let lax = ["Z", "Zg==", "Zh", "Zm9vYg=", "Zm+v", "Zm/v", "Zm 9v", "Zm9v\n", "Zm9vYmFyYmF6Zh", "Zm9vYmFyYmF6Z"];
         for text in lax {
             assert_eq!(decoded(text), Err(AuthErrorKind::MalformedToken), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_secret_is_decoded_as_strictly_as_anything_else() {
+        let texts = ["", "Zg", "Zm8", "Zm9v", "Zm9vYmFyYmF6", "Z", "Zg==", "Zh", "Zm+v", "Zm9v\n", "Zm9vYmFyYmF6Zh"];
+        for text in texts {
+            assert_eq!(decode_secret(text).as_deref(), decode(text).as_ref(), "{text:?}");
         }
     }
 

@@ -2,12 +2,13 @@
 //!
 //! - A private key or a certificate is refused with the command that makes a public key of it.
 
-use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use spki::der::Decode;
 use spki::{ObjectIdentifier, SubjectPublicKeyInfoRef};
+use zeroize::Zeroizing;
 
 use super::algorithm::KeyFamily;
+use super::compact::decode_wiped;
 use super::jwk::Material;
 use crate::error::ConfigError;
 
@@ -41,13 +42,16 @@ pub(crate) fn from_pem(text: &[u8]) -> Result<Material, ConfigError> {
 }
 
 /// One block, with its base64 in lines of any length: PEMs come out of environments and templates in many shapes.
-pub(super) fn decode_pem(text: &[u8]) -> Option<(&str, Vec<u8>)> {
+/// What comes out may be a private key: it is wiped when it is dropped.
+pub(super) fn decode_pem(text: &[u8]) -> Option<(&str, Zeroizing<Vec<u8>>)> {
     let text = std::str::from_utf8(text).ok()?.trim();
     let (label, rest) = text.strip_prefix("-----BEGIN ")?.split_once("-----")?;
     let (body, end) = rest.split_once("-----END ")?;
-    let dense: String = body.split_ascii_whitespace().collect();
+    // Room for all of it at once: what grows leaves copies behind.
+    let mut dense = Zeroizing::new(Vec::with_capacity(body.len()));
+    dense.extend(body.bytes().filter(|byte| !byte.is_ascii_whitespace()));
     let is_one_block = end.strip_suffix("-----") == Some(label);
-    let der = is_one_block.then(|| STANDARD.decode(dense).ok())??;
+    let der = is_one_block.then(|| decode_wiped(&STANDARD, &dense))??;
     Some((label, der))
 }
 
@@ -104,6 +108,9 @@ pub(crate) fn ec_point(curve: KeyFamily, point: &[u8]) -> Option<Material> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::assert_wiped;
+
+    const _: fn(&[u8]) = |pem| assert_wiped(&decode_pem(pem).expect("a PEM").1);
 
     const BODY: &str = "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=";
 

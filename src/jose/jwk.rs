@@ -5,7 +5,7 @@
 //! - Private members are never read.
 
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize as _, Zeroizing};
 
 use super::algorithm::KeyFamily;
 use super::{Algorithm, compact};
@@ -45,6 +45,35 @@ impl Material {
             Self::Ed25519(_) => Some(Algorithm::EdDSA),
             _ => None,
         }
+    }
+}
+
+/// JSON of one's own, in which there may be secrets: its strings are wiped when it is dropped.
+pub(crate) struct OwnJson(Value);
+
+impl OwnJson {
+    pub(crate) fn parse(text: &[u8]) -> serde_json::Result<Self> {
+        serde_json::from_slice(text).map(Self)
+    }
+
+    pub(crate) fn value(&self) -> &Value {
+        &self.0
+    }
+}
+
+impl Drop for OwnJson {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+/// The parser has bounded how deep it is.
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(values) => values.iter_mut().for_each(wipe),
+        Value::Object(members) => members.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }
 
@@ -145,7 +174,7 @@ fn check_use(jwk: &Map<String, Value>, is_spiffe: bool) -> Result<(), NotUsed> {
 
 fn material(jwk: &Map<String, Value>, kty: &str) -> Result<Material, NotUsed> {
     match kty {
-        "oct" => Ok(Material::Secret(Zeroizing::new(bytes(jwk, "k")?))),
+        "oct" => Ok(Material::Secret(secret(jwk)?)),
         "RSA" => Ok(Material::Rsa { n: integer(jwk, "n")?, e: integer(jwk, "e")? }),
         "EC" => {
             let (curve, size) = match text(jwk, "crv")?.ok_or_else(|| invalid("`crv` is missing"))? {
@@ -186,6 +215,11 @@ fn bytes(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, NotUsed> {
     compact::decode(encoded).ok_or_else(|| NotUsed::Invalid(format!("`{name}` is not base64url")))
 }
 
+fn secret(jwk: &Map<String, Value>) -> Result<Zeroizing<Vec<u8>>, NotUsed> {
+    let encoded = text(jwk, "k")?.ok_or_else(|| invalid("`k` is missing"))?;
+    compact::decode_secret(encoded).ok_or_else(|| invalid("`k` is not base64url"))
+}
+
 /// An unsigned big-endian integer, without the leading zeros that some providers send.
 fn integer(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, NotUsed> {
     let mut bytes = bytes(jwk, name)?;
@@ -197,7 +231,14 @@ fn integer(jwk: &Map<String, Value>, name: &str) -> Result<Vec<u8>, NotUsed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::assert_wiped;
     use serde_json::json;
+
+    const _: fn(&Material) = |material| {
+        if let Material::Secret(secret) = material {
+            assert_wiped(secret);
+        }
+    };
 
     #[test]
     fn a_key_has_one_algorithm() {
@@ -248,6 +289,13 @@ mod tests {
             let verdict = Jwk::parse(&jwk, Conventions::default()).err();
             assert!(matches!(verdict, Some(NotUsed::NotForUs(_))), "{jwk}: {verdict:?}");
         }
+    }
+
+    #[test]
+    fn no_string_is_left_of_json_that_is_wiped() {
+        let mut set = json!({"keys": [{"kty": "oct", "k": "AAAA", "more": [["d"], {"p": "q"}]}, "x", 7, null, true]});
+        wipe(&mut set);
+        assert_eq!(set, json!({"keys": [{"kty": "", "k": "", "more": [[""], {"p": ""}]}, "", 7, null, true]}));
     }
 
     fn merge(mut to: Value, from: Value) -> Value {

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::Algorithm;
 use super::algorithm::KeyFamily;
-use super::compact::decode;
+use super::compact::decode_secret;
 use super::der::decode_pem;
 use super::jwk::{Conventions, Jwk, Material, NotUsed};
 use crate::error::ConfigError;
@@ -24,7 +24,6 @@ pub(crate) fn from_pem(algorithm: Algorithm, text: &[u8]) -> Result<Private, Con
     let (label, der) = decode_pem(text).ok_or_else(|| {
         ConfigError::new("not a PEM: expected one block that starts with -----BEGIN PRIVATE KEY-----")
     })?;
-    let der = Zeroizing::new(der);
     let family = algorithm.family();
     match label {
         "PRIVATE KEY" => Ok(der),
@@ -153,8 +152,8 @@ impl Members<'_> {
 }
 
 fn private(member: Option<&str>) -> Result<Private, ConfigError> {
-    let bytes = member.and_then(decode).filter(|bytes| !bytes.is_empty());
-    bytes.map(Zeroizing::new).ok_or_else(|| {
+    let bytes = member.and_then(decode_secret).filter(|bytes| !bytes.is_empty());
+    bytes.ok_or_else(|| {
         ConfigError::new(
             "the JWK lacks its private part: an issuer needs `d`, for RSA the factors as well, for ML-DSA `priv`",
         )
@@ -224,6 +223,9 @@ fn tlv(tag: u8, content: &[&[u8]]) -> Private {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::assert_wiped;
+
+    const _: fn(&PrivateJwk) = |jwk| assert_wiped(&jwk.private);
 
     #[test]
     fn elements_have_their_lengths_in_one_two_or_three_bytes() {

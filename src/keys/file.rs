@@ -13,9 +13,12 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::KeySet;
 use super::source::{KeyLookup, KeyQuery, KeySource};
 use crate::error::ConfigError;
+use crate::quote;
 
 /// The longest file that is read, in bytes.
 const MAX_FILE: u64 = 512 * 1024;
@@ -65,9 +68,9 @@ impl KeyFile {
         parse: impl Fn(&[u8]) -> Result<KeySet, ConfigError> + Send + Sync + 'static,
     ) -> Result<Self, ConfigError> {
         let path = path.as_ref().to_owned();
-        let read = |path: &Path| read(path).map_err(|reason| ConfigError::new(reason).at(path.display()));
+        let read = |path: &Path| read(path).map_err(|reason| ConfigError::new(reason).at(quote::path(path)));
         let content = read(&path)?;
-        let keys = parse(&content).map_err(|error| error.at(path.display()))?;
+        let keys = parse(&content).map_err(|error| error.at(quote::path(&path)))?;
         let (watch, ended) = mpsc::channel();
         let shared =
             Arc::new(Shared { path, parse: Box::new(parse), keys: RwLock::new(keys), last_error: RwLock::default() });
@@ -86,7 +89,7 @@ impl KeyFile {
 }
 
 impl Shared {
-    fn watch(&self, mut content: Vec<u8>, every: Duration, ended: &mpsc::Receiver<()>) {
+    fn watch(&self, mut content: Zeroizing<Vec<u8>>, every: Duration, ended: &mpsc::Receiver<()>) {
         while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
             let outcome = match read(&self.path) {
                 Ok(same) if same == content => Ok(()),
@@ -108,9 +111,12 @@ impl Shared {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+/// The content may be a secret: it is wiped when it is dropped.
+fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
-    let mut content = Vec::new();
+    // Room for all of it at once: what grows leaves copies behind.
+    let size = file.metadata().map_or(MAX_FILE, |metadata| metadata.len()).min(MAX_FILE);
+    let mut content = Zeroizing::new(Vec::with_capacity(usize::try_from(size).unwrap_or_default() + 1));
     file.take(MAX_FILE + 1).read_to_end(&mut content).map_err(|error| error.to_string())?;
     if content.len() as u64 > MAX_FILE {
         return Err(format!("longer than {MAX_FILE} bytes"));
@@ -126,6 +132,9 @@ impl KeySource for KeyFile {
 
 impl fmt::Debug for KeyFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KeyFile").field("path", &self.shared.path).finish_non_exhaustive()
+        f.debug_struct("KeyFile").field("path", &quote::path(&self.shared.path)).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+const _: fn(&Path) = |path| crate::crypto::assert_wiped(&read(path).expect("a file"));

@@ -2,13 +2,13 @@
 
 use std::fmt;
 
-use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
 use crate::crypto::{VerifyingKey, check_secret};
 use crate::error::ConfigError;
-use crate::jose::jwk::{Conventions, Jwk, Material, NotUsed};
+use crate::jose::compact::decode_wiped;
+use crate::jose::jwk::{Conventions, Jwk, Material, NotUsed, OwnJson};
 use crate::jose::{Algorithm, der};
 
 /// A key, the one algorithm that it verifies (RFC 8725 §3.1), and its `kid` if it has one.
@@ -71,8 +71,8 @@ impl Key {
     /// # Errors
     /// When it is no JWK, not one for signatures, or weak.
     pub fn jwk(json: impl AsRef<[u8]>) -> Result<Self, ConfigError> {
-        let value = serde_json::from_slice(json.as_ref()).map_err(|_| ConfigError::new("a JWK is a JSON object"))?;
-        Self::from_jwk_value(&value, Conventions::default()).map_err(|not_used| match not_used {
+        let value = OwnJson::parse(json.as_ref()).map_err(|_| ConfigError::new("a JWK is a JSON object"))?;
+        Self::from_jwk_value(value.value(), Conventions::default()).map_err(|not_used| match not_used {
             NotUsed::NotForUs(reason) | NotUsed::Invalid(reason) => ConfigError::new(reason),
         })
     }
@@ -127,13 +127,15 @@ pub(crate) fn decode_base64(text: &str) -> Result<Zeroizing<Vec<u8>>, ConfigErro
     const LENIENT: GeneralPurposeConfig =
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let url_safe = GeneralPurpose::new(&base64::alphabet::URL_SAFE, LENIENT);
-    let alike = |c| match c {
-        '+' => '-',
-        '/' => '_',
-        c => c,
-    };
-    let text = Zeroizing::new(text.trim().chars().map(alike).collect::<String>());
-    url_safe.decode(&*text).map(Zeroizing::new).map_err(|_| ConfigError::new("the secret is not base64"))
+    let mut text = Zeroizing::new(text.trim().as_bytes().to_vec());
+    for byte in text.iter_mut() {
+        match byte {
+            b'+' => *byte = b'-',
+            b'/' => *byte = b'_',
+            _ => {}
+        }
+    }
+    decode_wiped(&url_safe, &text).ok_or_else(|| ConfigError::new("the secret is not base64"))
 }
 
 impl fmt::Debug for Key {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use super::source::{KeyLookup, KeyQuery, KeySource};
 use super::{Key, Keys};
 use crate::error::ConfigError;
-use crate::jose::jwk::{self, Conventions, NotUsed};
+use crate::jose::jwk::{self, Conventions, NotUsed, OwnJson};
 use crate::jose::{Algorithm, AlgorithmSet};
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -169,10 +169,10 @@ impl KeySet {
     }
 
     fn read(json: &[u8], conventions: Conventions) -> Result<Self, ConfigError> {
-        let set: serde_json::Value = serde_json::from_slice(json)
+        let set = OwnJson::parse(json)
             .map_err(|error| ConfigError::new(format!("a JWK set is a JSON object: line {}", error.line())))?;
         let (mut keys, mut skipped) = (Vec::new(), Vec::new());
-        for (index, value) in jwk::members(&set).map_err(ConfigError::new)?.iter().enumerate() {
+        for (index, value) in jwk::members(set.value()).map_err(ConfigError::new)?.iter().enumerate() {
             match Key::from_jwk_value(value, conventions) {
                 Ok(key) => keys.push(key),
                 Err(NotUsed::NotForUs(reason)) => skipped.push(SkippedKey { index, reason }),

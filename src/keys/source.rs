@@ -186,7 +186,7 @@ impl fmt::Debug for Keys<'_> {
 }
 
 /// Why a source has no keys to give. The request is answered 503, never 401: the token may be good.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct KeyError {
     reason: String,
     retry_after: Option<Duration>,
@@ -222,6 +222,16 @@ impl KeyError {
 impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.reason)
+    }
+}
+
+impl fmt::Debug for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The cause is of any type, and so is what its `Debug` shows.
+        f.debug_struct("KeyError")
+            .field("reason", &self.reason)
+            .field("retry_after", &self.retry_after)
+            .finish_non_exhaustive()
     }
 }
 

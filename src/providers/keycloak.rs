@@ -1,10 +1,12 @@
 //! Roles of Keycloak.
 
 use std::collections::HashMap;
+use std::fmt;
 
 use serde::Deserialize;
 
-/// The roles in a token of Keycloak: of the realm, and of each client. For a field of one's own claims:
+/// The roles in a token of Keycloak: of the realm, and of each client. Its `Debug` does not show them. For a field of
+/// one's own claims:
 ///
 /// ```
 /// use tower_jwt_auth::providers::KeycloakRoles;
@@ -22,7 +24,7 @@ use serde::Deserialize;
 /// assert!(!claims.roles.in_realm("read") && !claims.roles.in_client("orders", "admin"));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 pub struct KeycloakRoles {
     #[serde(default)]
     realm_access: Roles,
@@ -30,7 +32,7 @@ pub struct KeycloakRoles {
     resource_access: HashMap<String, Roles>,
 }
 
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Default, Deserialize)]
 struct Roles {
     #[serde(default)]
     roles: Vec<String>,
@@ -45,5 +47,11 @@ impl KeycloakRoles {
     /// True when the user has this role of a client.
     pub fn in_client(&self, client: &str, role: &str) -> bool {
         self.resource_access.get(client).is_some_and(|of| of.roles.iter().any(|own| own == role))
+    }
+}
+
+impl fmt::Debug for KeycloakRoles {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeycloakRoles").finish_non_exhaustive()
     }
 }

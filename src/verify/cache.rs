@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use quick_cache::{Equivalent, OptionsBuilder, Weighter};
+use zeroize::Zeroizing;
 
 /// How long a verdict is remembered at most.
 pub(super) const LONGEST: Duration = Duration::from_secs(5 * 60);
@@ -77,7 +78,7 @@ impl TokenCache {
     }
 
     pub(super) fn insert<T: Send + Sync + 'static>(&self, verifier: VerifierId, token: &str, proof: Arc<T>) {
-        self.0.insert(Key { verifier, token: token.into() }, proof);
+        self.0.insert(Key { verifier, token: Zeroizing::new(token.into()) }, proof);
     }
 
     pub(super) fn remove(&self, verifier: VerifierId, token: &str) {
@@ -105,7 +106,8 @@ impl VerifierId {
 #[derive(PartialEq, Eq)]
 struct Key {
     verifier: VerifierId,
-    token: Box<str>,
+    /// A credential until it expires: wiped once it is forgotten.
+    token: Zeroizing<Box<str>>,
 }
 
 struct Query<'t> {
@@ -135,7 +137,7 @@ impl Hash for Query<'_> {
 
 impl Equivalent<Key> for Query<'_> {
     fn equivalent(&self, key: &Key) -> bool {
-        self.verifier == key.verifier && *self.token == *key.token
+        self.verifier == key.verifier && *self.token == **key.token
     }
 }
 
@@ -153,6 +155,9 @@ impl Weighter<Key, Proof> for Weigh {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::assert_wiped;
+
+    const _: fn(&Key) = |key| assert_wiped(&key.token);
 
     #[test]
     fn entries_and_bytes_are_bounded() {

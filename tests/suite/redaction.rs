@@ -1,145 +1,169 @@
-//! Nothing of a token or a key reaches `Debug`, `Display`, errors, events or answers.
+//! Nothing of a token or a key reaches `Debug`, `Display`, errors, events or answers: of no public type, for a type that
+//! was not shown while it held a secret fails the test.
 
-use std::convert::Infallible;
-use std::fmt::Write as _;
-use std::io;
-use std::sync::{Arc, Mutex};
+mod answers;
+mod complete;
+mod issuing;
+mod keys;
+mod log;
+#[cfg(feature = "remote")]
+mod remote;
+mod settings;
+mod shared;
+mod tokens;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
-use tower::{Layer, ServiceExt, service_fn};
-use tower_jwt_auth::extract::{BearerHeader, Credential, ExtractToken as _};
-use tower_jwt_auth::keys::{Key, KeyLookup};
-use tower_jwt_auth::testing::Authority;
-use tower_jwt_auth::{Algorithm, AuthError, Issuer, JwtAuth, KeySet, ProblemJson, Verifier};
+use std::any::type_name;
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::fmt::{Debug, Display};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-/// Collects the events of this thread until it is dropped.
-pub(crate) struct Log {
-    lines: Lines,
-    _guard: tracing::subscriber::DefaultGuard,
-}
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().expect("not poisoned").extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Log {
-    pub(crate) fn start() -> Self {
-        let lines = Lines::default();
-        let writer = lines.clone();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(tracing::Level::TRACE)
-            .with_ansi(false)
-            .with_writer(move || writer.clone())
-            .finish();
-        Self { lines, _guard: tracing::subscriber::set_default(subscriber) }
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.lines.0.lock().expect("not poisoned").clone()).expect("UTF-8")
-    }
-}
-
-/// Claims that a string does not fit into.
-#[derive(serde::Deserialize)]
-struct Claims {
-    #[expect(dead_code)]
-    number: Option<u64>,
-}
+pub(crate) use self::log::Log;
 
 const CANARY: &str = "CanaryCanaryCanaryCanaryCanaryCanary";
 
-#[tokio::test]
-async fn a_canary_in_tokens_and_keys_is_seen_nowhere() {
-    let log = Log::start();
-    let mut seen = String::new();
-    let keys = KeySet::secret(Algorithm::HS256, CANARY).expect("valid");
-    let key = Key::secret(Algorithm::HS256, CANARY).expect("valid").with_kid(CANARY);
-    write!(seen, "{keys:?} {key:?} {:?}", KeyLookup::ready(&keys)).expect("a string");
-    let too_short = Key::secret(Algorithm::HS512, CANARY).expect_err("short");
-    let not_a_pem = KeySet::pem(Algorithm::RS256, CANARY).expect_err("no PEM");
-    let not_a_jwk =
-        KeySet::jwk_set(format!(r#"{{"keys":[{{"kty":"oct","alg":"HS512","k":"{CANARY}"}}]}}"#)).expect_err("short");
-    let not_json = KeySet::jwk_set(format!("{{{CANARY}")).expect_err("no JSON");
-    for error in [too_short, not_a_pem, not_a_jwk, not_json] {
-        write!(seen, "{error} {error:?}").expect("a string");
+/// All that was shown, and what must not be in it.
+#[derive(Clone, Default)]
+struct Seen(Arc<Mutex<Inner>>);
+
+#[derive(Default)]
+struct Inner {
+    text: String,
+    types: BTreeSet<&'static str>,
+    secrets: BTreeSet<String>,
+    answers: usize,
+}
+
+impl Seen {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().expect("not poisoned")
     }
 
-    // The canary stands in the header, in the payload, in claims of every kind, and as the token itself.
-    let authority = Authority::new(Algorithm::ES256);
-    let issuer = || Issuer::new("https://issuer.test", authority.key_set()).audience("test-audience");
-    let good = authority.token().claim("jti", CANARY).claim("scope", CANARY).claim("email", CANARY);
-    let tokens = [
-        good.sign(),
-        authority.token().header("kid", CANARY).sign(),
-        authority.token().header("alg", CANARY).sign(),
-        authority.token().header("typ", CANARY).sign(),
-        authority.token().header(CANARY, 1).header("crit", [CANARY]).sign(),
-        authority.token().claim("iss", CANARY).sign(),
-        authority.token().claim("aud", CANARY).sign(),
-        authority.token().claim("exp", CANARY).sign(),
-        authority.token().claim("events", CANARY).sign(),
-        authority.token().claim("cnf", CANARY).sign(),
-        authority.token().claim("number", CANARY).sign(),
-        authority.token().claim("number", format!(", expected {CANARY}")).sign(),
-        authority.token().raw_payload(CANARY).sign(),
-        authority.token().raw_header(CANARY).sign(),
-        format!("{CANARY}.{CANARY}.{CANARY}"),
-        CANARY.to_owned(),
-        format!("{CANARY} {CANARY}"),
-    ];
-    let verifier = Verifier::<Claims>::new(issuer()).expect("valid");
-    let auth = JwtAuth::with(verifier.clone()).on_reject(ProblemJson);
-    write!(seen, "{verifier:?} {auth:?} {authority:?} {:?}", issuer()).expect("a string");
-    let service =
-        auth.layer(service_fn(async |_: Request<()>| Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))));
-    write!(seen, "{:?}", authority.token().claim("x", CANARY)).expect("a string");
-    let mut raw_tokens = Vec::new();
-    for token in &tokens {
-        raw_tokens.extend(token.split('.').filter(|segment| segment.len() > 16).map(str::to_owned));
-        match verifier.verify(token).await {
-            Ok(jwt) => write!(seen, "{jwt:?} {:?}", jwt.erase()).expect("a string"),
-            Err(error) => write!(seen, "{error} {error:?} {:?}", error.detail()).expect("a string"),
+    /// What anybody can print of a value.
+    fn show<T: Debug + ?Sized>(&self, value: &T) {
+        let text = format!("\n{value:?} {value:#?}");
+        let mut inner = self.inner();
+        inner.types.insert(path_of(type_name::<T>()));
+        inner.text.push_str(&text);
+    }
+
+    /// What anybody can print of an error, its causes included.
+    fn fail<E: Error>(&self, error: &E) {
+        self.show(error);
+        self.say(error);
+        let causes = std::iter::successors(error.source(), |&cause| cause.source());
+        causes.for_each(|cause| self.say(cause));
+    }
+
+    fn say(&self, text: impl Display) {
+        let text = format!("\n{text} {text:#}");
+        self.inner().text.push_str(&text);
+    }
+
+    /// One more text that must be nowhere.
+    fn hide(&self, secret: &str) {
+        // A shorter one may be part of anything.
+        if secret.len() > 16 {
+            self.inner().secrets.insert(secret.to_owned());
         }
-        write!(seen, "{:?}", verifier.explain(token).await).expect("a string");
-        for content_type in ["text/plain", "application/grpc"] {
-            let request = Request::builder()
-                .method("POST")
-                .header("authorization", format!("Bearer {token}"))
-                .header("content-type", content_type)
-                .body(())
-                .expect("a request");
-            let (head, ()) = request.into_parts();
-            let bearer = BearerHeader::new();
-            write!(seen, "{:?}", bearer.extract(&head)).expect("a string");
-            let response = service.clone().oneshot(Request::from_parts(head, ())).await.expect("infallible");
-            if response.status().is_success() && content_type == "text/plain" {
-                continue;
+    }
+
+    /// A token: each of its segments must be nowhere.
+    fn hide_token(&self, token: &str) {
+        token.split('.').for_each(|segment| self.hide(segment));
+    }
+
+    /// Panics where a secret is in what was shown, or in the events.
+    fn check(&self, events: &str) {
+        let inner = self.inner();
+        let mut forbidden = spellings(CANARY.as_bytes());
+        forbidden.extend(inner.secrets.iter().cloned());
+        for (what, text) in [("shown", &*inner.text), ("events", events)] {
+            // The lines of `{:#?}` as one.
+            let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+            for secret in &forbidden {
+                let found = text.find(secret.as_str()).map(|at| &text[at.saturating_sub(200)..at + secret.len()]);
+                assert_eq!(found, None, "{what}");
             }
-            write!(seen, "{:?} {:?}", response.headers(), response.extensions().get::<AuthError>()).expect("a string");
-            let body = response.into_body().collect().await.expect("infallible").to_bytes();
-            seen.push_str(std::str::from_utf8(&body).expect("UTF-8"));
         }
     }
-    write!(seen, "{:?}", Credential::bearer(CANARY)).expect("a string");
+}
+
+/// Where a type is defined, without the crate and without what it is generic over.
+fn path_of(name: &'static str) -> &'static str {
+    let name = name.split('<').next().unwrap_or(name);
+    name.strip_prefix("tower_jwt_auth::").unwrap_or("")
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let digits: Vec<_> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    digits.concat()
+}
+
+/// Bytes as text, in base64 wherever they begin, in hexadecimal, and as `Debug` lists them.
+fn spellings(secret: &[u8]) -> Vec<String> {
+    let start = &secret[..12];
+    let hex = hex(start);
+    let list: Vec<_> = start.iter().map(ToString::to_string).collect();
+    let base64 = (0..3).map(|shift| {
+        let text = URL_SAFE_NO_PAD.encode([&[0; 3][..shift], start].concat());
+        text[4..text.len() - 3].to_owned()
+    });
+    let text = String::from_utf8(start.to_vec()).expect("UTF-8");
+    [text, hex.to_uppercase(), hex, list.join(", ")].into_iter().chain(base64).collect()
+}
+
+#[tokio::test]
+async fn a_canary_in_tokens_and_keys_is_seen_nowhere() {
+    let (log, seen) = (Log::start(), Seen::default());
+    keys::show(&seen).await;
+    settings::show(&seen);
+    tokens::show(&seen).await;
+    answers::show(&seen).await;
+    issuing::show(&seen).await;
+    shared::show(&seen).await;
+    #[cfg(feature = "remote")]
+    remote::show(&seen).await;
     let events = log.text();
-    assert!(events.contains("request refused") && events.contains("invalid_audience"), "events were collected");
-    for text in [&seen, &events] {
-        let at = text.find(CANARY);
-        assert_eq!(at.map(|at| &text[at.saturating_sub(200)..at + CANARY.len()]), None);
-        for segment in &raw_tokens {
-            assert!(!text.contains(segment.as_str()), "a segment of a token");
+    seen.check(&events);
+    complete::check_types(&seen.inner().types);
+    complete::check_events(&events);
+    let inner = seen.inner();
+    println!(
+        "{} types, {} answers, {} events, {} secrets",
+        inner.types.len(),
+        inner.answers,
+        events.lines().count(),
+        inner.secrets.len() + 1
+    );
+}
+
+#[test]
+fn a_secret_is_found_in_every_spelling() {
+    let spellings = [
+        CANARY.to_owned(),
+        format!("{:?}", CANARY.as_bytes()),
+        format!("{:#?}", CANARY.as_bytes()),
+        URL_SAFE_NO_PAD.encode(CANARY),
+        URL_SAFE_NO_PAD.encode(format!("x{CANARY}")),
+        URL_SAFE_NO_PAD.encode(format!("xx{CANARY}")),
+        hex(CANARY.as_bytes()),
+    ];
+    for spelling in spellings {
+        for place in [0, 1] {
+            let seen = Seen::default();
+            let events = if place == 0 { "" } else { &spelling };
+            if place == 0 {
+                seen.say(&spelling);
+            }
+            assert!(std::panic::catch_unwind(|| seen.check(events)).is_err(), "{spelling}");
         }
     }
+    let seen = Seen::default();
+    seen.hide_token("a-segment-that-is-long-enough.b.c");
+    seen.say("a-segment-that-is-long-enough");
+    assert!(std::panic::catch_unwind(|| seen.check("")).is_err());
 }

@@ -70,6 +70,9 @@ impl fmt::Debug for DpopNonces {
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests {
     use super::*;
+    use crate::crypto::assert_wiped;
+
+    const _: fn(&DpopNonces) = |nonces| assert_wiped(&*nonces.0);
 
     #[test]
     fn a_nonce_is_good_for_its_window_and_the_next() {

@@ -6,6 +6,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::error::ConfigError;
+use crate::quote;
 
 /// A URL under which clients reach the service, normalized, its path without a slash at the end.
 #[derive(Clone, PartialEq, Eq)]
@@ -17,7 +18,8 @@ impl Target {
     pub(super) fn parse(url: &str) -> Result<Self, ConfigError> {
         let refused = || {
             ConfigError::new(format!(
-                "{url:?} is not the URL of a service: write it like `https://api.example.com`, without query and user"
+                "{} is not the URL of a service: write it like `https://api.example.com`, without query and user",
+                quote::url(url)
             ))
         };
         if url.contains(['?', '#']) {

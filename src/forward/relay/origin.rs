@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use http::uri::{Scheme, Uri};
 
 use crate::error::ConfigError;
+use crate::quote;
 
 /// The origin of an upstream.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,7 +25,8 @@ impl Origin {
     pub(super) fn parse(url: &str) -> Result<Self, ConfigError> {
         let refused = || {
             ConfigError::new(format!(
-                "{url:?} is no origin: write it like `https://orders.internal:8443`, with nothing behind the port"
+                "{} is no origin: write it like `https://orders.internal:8443`, with nothing behind the port",
+                quote::url(url)
             ))
         };
         if url.contains(['?', '#', '@', '*']) {

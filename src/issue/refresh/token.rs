@@ -5,7 +5,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use crate::crypto;
-use crate::jose::compact::{decode, encode};
+use crate::jose::compact::{decode, decode_secret, encode};
 
 /// Bytes of a mark: 128 bits.
 const MARK: usize = 16;
@@ -78,7 +78,7 @@ impl Parts {
         if text.len() != TEXT {
             return None;
         }
-        let bytes = Zeroizing::new(decode(text)?);
+        let bytes = decode_secret(text)?;
         let (mark, secret) = bytes.split_at_checked(MARK)?;
         Some(Self::new(mark, secret))
     }
@@ -114,6 +114,12 @@ impl Parts {
 #[cfg(all(test, any(feature = "aws-lc-rs", feature = "rust-crypto")))]
 mod tests {
     use super::*;
+    use crate::crypto::assert_wiped;
+
+    const _: fn(&Parts, &RefreshToken) = |parts, token| {
+        assert_wiped(&parts.0);
+        assert_wiped(&token.text);
+    };
 
     fn token(parts: &Parts) -> RefreshToken {
         parts.token(parts.family().expect("a backend"))

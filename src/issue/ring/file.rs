@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 
 use super::error::KeyRingError;
 use super::store::{KeyRingDocument, KeyStore, KeyStoreFuture, MAX_DOCUMENT};
+use crate::quote;
 
 /// A ring in a file, which survives a restart, and which processes of one machine may share.
 ///
@@ -116,7 +117,7 @@ impl Paths {
     }
 
     fn refused(&self, why: &str) -> KeyRingError {
-        KeyRingError::new(format!("{}: {why}", self.file.display()))
+        KeyRingError::new(format!("{}: {why}", quote::path(&self.file)))
     }
 }
 
@@ -157,6 +158,6 @@ async fn off_the_runtime<T: Send + 'static>(
 
 impl fmt::Debug for FileKeyStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FileKeyStore").field("path", &self.0.file).finish_non_exhaustive()
+        f.debug_struct("FileKeyStore").field("path", &quote::path(&self.0.file)).finish_non_exhaustive()
     }
 }

@@ -14,7 +14,7 @@ use crate::clock::UnixTime;
 use crate::crypto;
 use crate::issue::SigningKey;
 use crate::jose::Algorithm;
-use crate::jose::compact::{decode, encode};
+use crate::jose::compact::{decode_secret, encode};
 
 /// How many keys a ring may hold: verifiers look at a hundred.
 pub(super) const MOST_KEYS: usize = 64;
@@ -274,7 +274,7 @@ impl Entry {
 impl Written<'_> {
     fn read(&self) -> Option<Entry> {
         let algorithm = Algorithm::from_name(self.alg).filter(|algorithm| !algorithm.is_symmetric())?;
-        let private = Zeroizing::new(decode(self.private)?);
+        let private = decode_secret(self.private)?;
         let key = crypto::SigningKey::checked(algorithm, &private, None).ok()?;
         Some(Entry {
             key: SigningKey::new(key, None).ok()?,

@@ -114,3 +114,6 @@ impl fmt::Debug for MemoryKeyStore {
         f.debug_struct("MemoryKeyStore").finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+const _: fn(&KeyRingDocument) = |document| crate::crypto::assert_wiped(&document.bytes);

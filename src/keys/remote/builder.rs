@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
 use crate::jose::jwk::Conventions;
+use crate::quote;
 
 /// Builds a [`RemoteJwks`]. The defaults suit every provider seen so far; each option says why its default is what it
 /// is.
@@ -33,7 +34,6 @@ pub struct RemoteJwksBuilder {
     allow_http: bool,
 }
 
-#[derive(Debug)]
 enum Place {
     Keys(String),
     Metadata { issuer: String, at: Option<String> },
@@ -281,6 +281,9 @@ impl RemoteJwksBuilder {
 
 impl fmt::Debug for RemoteJwksBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RemoteJwksBuilder").field("place", &self.place).finish_non_exhaustive()
+        let (Place::Keys(place) | Place::Metadata { issuer: place, .. }) = &self.place;
+        f.debug_struct("RemoteJwksBuilder")
+            .field("place", &format_args!("{}", quote::url(place)))
+            .finish_non_exhaustive()
     }
 }

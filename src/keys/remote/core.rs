@@ -306,7 +306,7 @@ impl Core {
                 })
             }
         });
-        fetched.map_err(|failure| failure.at(url.as_str()))
+        fetched.map_err(|failure| failure.at(&url))
     }
 
     fn conclude(&self, cause: Cause, fetched: Result<Fetched, Failure>) {

@@ -17,6 +17,7 @@ use super::transport::Transport;
 use crate::clock::UnixTime;
 use crate::error::ConfigError;
 use crate::policy::MAX_ISSUER;
+use crate::quote;
 
 /// Where keys come from.
 #[derive(Debug)]
@@ -69,7 +70,10 @@ impl Location {
         } else {
             let (url, trust) = Trust::new(issuer, allow_http)?;
             if url.query().is_some() || url.fragment().is_some() {
-                return Err(ConfigError::new(format!("{issuer:?}: an issuer has no query and no fragment")));
+                return Err(ConfigError::new(format!(
+                    "{}: an issuer has no query and no fragment",
+                    quote::url(issuer)
+                )));
             }
             (well_known(&url), trust)
         };
@@ -83,11 +87,13 @@ impl Location {
         }
     }
 
-    /// What to show of it.
+    /// What to show of it: a query may be a secret.
     pub(super) fn name(&self) -> String {
         match self {
-            Self::Keys { url, .. } | Self::Metadata { known: Some(Known { keys: url, .. }), .. } => url.to_string(),
-            Self::Metadata { issuer, .. } => issuer.clone(),
+            Self::Keys { url, .. } | Self::Metadata { known: Some(Known { keys: url, .. }), .. } => {
+                quote::bare_url(url.as_str())
+            }
+            Self::Metadata { issuer, .. } => quote::bare_url(issuer),
         }
     }
 
@@ -170,7 +176,7 @@ async fn discover(
             Err(failure) => {
                 // The other form is for providers that do not know this one, not for those that are down.
                 let is_down = failure.is_passing || failure.retry_after.is_some();
-                let failure = failure.at(url.as_str());
+                let failure = failure.at(url);
                 if is_down {
                     return Err(NotFound::Unreachable(failure));
                 }
@@ -178,7 +184,7 @@ async fn discover(
                 continue;
             }
         };
-        let place = |failure: Failure| failure.at(url.as_str());
+        let place = |failure: Failure| failure.at(url);
         let refused = |reason: String| NotFound::Refused(place(Failure::new(reason)));
         let Ok(metadata) = serde_json::from_slice::<Metadata>(&body) else {
             first.get_or_insert(place(Failure::new("no metadata with `issuer` and `jwks_uri`")));
@@ -186,7 +192,7 @@ async fn discover(
         };
         if metadata.issuer != issuer {
             let other: String = metadata.issuer.chars().take(MAX_ISSUER).collect();
-            return Err(refused(format!("the metadata is for {other:?}, not for {issuer:?}")));
+            return Err(refused(format!("the metadata is for {}, not for {}", quote::url(&other), quote::url(issuer))));
         }
         return trust.follow(&metadata.jwks_uri).map_err(|reason| refused(format!("`jwks_uri`: {reason}")));
     }

@@ -14,6 +14,7 @@ use super::transport::{FollowedRedirect, ResponseBody, Transport};
 use crate::clock::UnixTime;
 use crate::jose::jwk::{self, Conventions, NotUsed};
 use crate::keys::{Key, KeySet, SkippedKey};
+use crate::quote;
 
 /// What may come back.
 #[derive(Clone, Debug)]
@@ -42,8 +43,8 @@ impl Failure {
         Self { reason: reason.into(), retry_after: None, is_passing: false }
     }
 
-    pub(super) fn at(mut self, place: &str) -> Self {
-        self.reason = format!("{place}: {}", self.reason);
+    pub(super) fn at(mut self, place: &Url) -> Self {
+        self.reason = format!("{}: {}", quote::bare_url(place.as_str()), self.reason);
         self
     }
 }
@@ -63,7 +64,7 @@ pub(super) async fn get(
     no_cache: bool,
     now: UnixTime,
 ) -> Result<Answer, Failure> {
-    let mut request = Request::get(url.as_str()).body(()).map_err(|error| Failure::new(format!("{url}: {error}")))?;
+    let mut request = Request::get(url.as_str()).body(()).map_err(|error| Failure::new(error.to_string()).at(url))?;
     let headers = request.headers_mut();
     headers.insert(ACCEPT, HeaderValue::from_static("application/jwk-set+json, application/json"));
     headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));

@@ -6,6 +6,7 @@
 use url::{Host, Url};
 
 use crate::error::ConfigError;
+use crate::quote;
 
 /// A URL that one has configured, and what it permits others to be.
 #[derive(Clone, Debug)]
@@ -17,14 +18,12 @@ pub(super) struct Trust {
 impl Trust {
     /// Judges a configured URL.
     pub(super) fn new(text: &str, allow_http: bool) -> Result<(Url, Self), ConfigError> {
-        let url = Url::parse(text)
-            .map_err(|error| ConfigError::new(format!("{text:?} is not a URL ({error}): it starts with https://")))?;
+        let shown = || quote::url(text);
+        let url = Url::parse(text).map_err(|error| {
+            ConfigError::new(format!("{} is not a URL ({error}): it starts with https://", shown()))
+        })?;
         let trust = Self { allow_http, is_loopback: is_loopback(&url) };
-        if has_user(&url) {
-            // Its password must not be in the message.
-            return Err(ConfigError::new(NO_USER));
-        }
-        trust.check(&url).map_err(|reason| ConfigError::new(format!("{text:?}: {reason}")))?;
+        trust.check(&url).map_err(|reason| ConfigError::new(format!("{}: {reason}", shown())))?;
         Ok((url, trust))
     }
 

@@ -9,7 +9,7 @@ use crate::keys::SkippedKey;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct KeyStatus {
-    /// Where the keys come from: the JWKS URL, or the issuer while it has not been discovered.
+    /// Where the keys come from: the JWKS URL without its query, or the issuer while it has not been discovered.
     pub location: String,
     /// True while keys are at hand and not past their stale bound.
     pub is_ready: bool,

@@ -1,4 +1,10 @@
 use super::*;
+use crate::crypto::assert_wiped;
+
+const _: fn(&Entry, &Fresh) = |entry, fresh| {
+    assert_wiped(&entry.private);
+    assert_wiped(&fresh.private);
+};
 
 const MINUTE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(3600);
