@@ -192,7 +192,8 @@ async fn discover(
         };
         if metadata.issuer != issuer {
             let other: String = metadata.issuer.chars().take(MAX_ISSUER).collect();
-            return Err(refused(format!("the metadata is for {}, not for {}", quote::url(&other), quote::url(issuer))));
+            // Both are public, and compared byte for byte: shown as they are.
+            return Err(refused(format!("the metadata is for {other:?}, not for {issuer:?}")));
         }
         return trust.follow(&metadata.jwks_uri).map_err(|reason| refused(format!("`jwks_uri`: {reason}")));
     }

@@ -62,8 +62,6 @@ pub(super) async fn show(seen: &Seen) {
         Some(format!("{{{CANARY}")),
         Some(json!({CANARY: CANARY}).to_string()),
         Some(json!({"keys": &odd.as_array().expect("an array")[1..]}).to_string()),
-        Some(json!({"issuer": CANARY, "jwks_uri": CANARY}).to_string()),
-        Some(json!({"issuer": format!("https://u:{CANARY}@a.example/?{CANARY}"), "jwks_uri": CANARY}).to_string()),
         Some(json!({"issuer": "https://a.example", "jwks_uri": CANARY}).to_string()),
         Some(json!({"issuer": "https://a.example", "jwks_uri": format!("http://{CANARY}.example")}).to_string()),
         Some(json!({"issuer": "https://a.example", "jwks_uri": format!("https://u:{CANARY}@b.example")}).to_string()),
