@@ -46,7 +46,7 @@ impl Seen {
     fn show<T: Debug + ?Sized>(&self, value: &T) {
         let text = format!("\n{value:?} {value:#?}");
         let mut inner = self.inner();
-        inner.types.insert(path_of(type_name::<T>()));
+        inner.types.extend(path_of(type_name::<T>()));
         inner.text.push_str(&text);
     }
 
@@ -92,10 +92,9 @@ impl Seen {
     }
 }
 
-/// Where a type is defined, without the crate and without what it is generic over.
-fn path_of(name: &'static str) -> &'static str {
-    let name = name.split('<').next().unwrap_or(name);
-    name.strip_prefix("tower_jwt_auth::").unwrap_or("")
+/// Where a type of this crate is defined, without what it is generic over.
+fn path_of(name: &'static str) -> Option<&'static str> {
+    name.split('<').next()?.strip_prefix("tower_jwt_auth::")
 }
 
 fn hex(bytes: &[u8]) -> String {

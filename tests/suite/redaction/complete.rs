@@ -82,7 +82,8 @@ fn read(file: &Path, types: &mut BTreeSet<String>) {
     if module.last() == Some(&"mod") {
         module.pop();
     }
-    if !cfg!(feature = "remote") && module.starts_with(&["keys", "remote"]) {
+    let is_out = |is_on: bool, place: &[&str]| !is_on && module.starts_with(place);
+    if is_out(cfg!(feature = "remote"), &["keys", "remote"]) || is_out(cfg!(feature = "config"), &["config"]) {
         return;
     }
     for line in std::fs::read_to_string(file).expect("a source").lines() {

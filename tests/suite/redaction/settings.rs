@@ -48,6 +48,9 @@ pub(super) fn show(seen: &Seen) {
     seen.show(&Redis::open(&format!("redis://user:{CANARY}@127.0.0.1/")).expect("a URL"));
     seen.show(&Clock::manual(tower_jwt_auth::clock::UnixTime::from_secs(7)));
 
+    #[cfg(feature = "config")]
+    configured(seen);
+
     // A secret in place of a name.
     let name = format!("{CANARY} {CANARY}");
     refused(seen, CANARY.parse::<Algorithm>());
@@ -72,6 +75,23 @@ pub(super) fn show(seen: &Seen) {
         format!("{{{CANARY}"),
     ] {
         refused(seen, SigningKey::from_jwk(jwk));
+    }
+}
+
+#[cfg(feature = "config")]
+fn configured(seen: &Seen) {
+    use tower_jwt_auth::config::Settings;
+
+    let good = [("A_ISSUER", "i"), ("A_AUDIENCES", "a"), ("A_ALGORITHM", "HS256"), ("A_SECRET", CANARY)];
+    let wrong = [("A_ISSUER", "i"), ("A_LEEWAY", CANARY), ("A_ALGORITHM", CANARY), ("A_SECRET", CANARY)];
+    let settings = Settings::default().with_variables("A_", good);
+    seen.show(&settings);
+    seen.show(&settings.build().expect("valid"));
+    let errors = Settings::default().with_variables("A_", wrong).build().expect_err("wrong");
+    seen.fail(&errors);
+    for problem in errors.problems() {
+        seen.show(problem);
+        seen.say(problem);
     }
 }
 
