@@ -94,7 +94,7 @@ pub fn check<B>(answer: &Response<B>) -> AuthErrorKind {
             assert!(matches!(*codes, [Some(code)] if known.contains(&code)), "{kind}: {codes:?}");
         }
         StatusCode::BAD_REQUEST => {
-            assert!(is_malformed(kind) && codes == [Some("invalid_request")], "{kind}: {codes:?}")
+            assert!(is_malformed(kind) && codes == [Some("invalid_request")], "{kind}: {codes:?}");
         }
         StatusCode::FORBIDDEN if kind == AuthErrorKind::InsufficientScope => {
             assert_eq!(codes, [Some("insufficient_scope")]);

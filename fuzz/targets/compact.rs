@@ -10,7 +10,8 @@
 use std::sync::LazyLock;
 
 use libfuzzer_sys::{Corpus, fuzz_target};
-use tower_jwt_auth::{Algorithm, TokenCache, Verifier};
+use tower_jwt_auth::verify::CheckReport;
+use tower_jwt_auth::{Algorithm, AuthError, TokenCache, Verifier};
 use tower_jwt_auth_fuzz::parts::{fill, segments};
 use tower_jwt_auth_fuzz::{authority, clock, now};
 
@@ -50,8 +51,8 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     assert!(verdict.is_ok() || !WORLD.tokens.contains(&token), "a good token is refused: {verdict:?}");
 
     let explanation = now(WORLD.plain.explain(&token));
-    assert_eq!(explanation.error().map(|error| error.kind()), verdict.err());
-    assert_eq!(explanation.checks().iter().all(|check| check.ok()), verdict.is_ok());
+    assert_eq!(explanation.error().map(AuthError::kind), verdict.err());
+    assert_eq!(explanation.checks().iter().all(CheckReport::ok), verdict.is_ok());
     for _ in 0..2 {
         let cached = now(WORLD.caching.verify(&token)).map(drop).map_err(|error| error.kind());
         assert_eq!(cached, verdict);

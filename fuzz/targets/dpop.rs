@@ -216,6 +216,7 @@ impl Expected {
     }
 
     /// Every check but that of `htu`.
+    #[expect(clippy::cast_precision_loss, reason = "times of this century are exact")]
     fn passes(&self, method: Method) -> bool {
         let text = |name: &str| self.claims.get(name).and_then(Value::as_str);
         let is_typed = self.header["typ"].as_str().is_some_and(|typ| typ.eq_ignore_ascii_case("dpop+jwt"));

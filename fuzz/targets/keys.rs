@@ -34,7 +34,7 @@ static AUTHORITY: LazyLock<Authority> = LazyLock::new(|| authority(Algorithm::HS
 /// How long a signature is; an RSA key says it itself.
 fn signature_lengths(algorithm: Algorithm) -> &'static [usize] {
     match algorithm {
-        Algorithm::ES256 | Algorithm::EdDSA => &[64],
+        Algorithm::ES256 | Algorithm::EdDSA | Algorithm::HS512 => &[64],
         Algorithm::ES384 => &[96],
         Algorithm::ES512 => &[132],
         Algorithm::MlDsa44 => &[2420],
@@ -42,7 +42,6 @@ fn signature_lengths(algorithm: Algorithm) -> &'static [usize] {
         Algorithm::MlDsa87 => &[4627],
         Algorithm::HS256 => &[32],
         Algorithm::HS384 => &[48],
-        Algorithm::HS512 => &[64],
         _ => &[256, 512],
     }
 }

@@ -205,9 +205,9 @@ impl World {
         }
     }
 
-    fn take(&mut self, step: Step) {
+    fn take(&mut self, step: &Step) {
         let at = |number: u8, len: usize| usize::from(number).checked_rem(len);
-        match step {
+        match *step {
             Step::Make(wrong, user, lifetime) => self.make(wrong, user, lifetime),
             Step::Use(number) => {
                 if let Some(at) = at(number, self.tokens.len()) {
@@ -257,7 +257,7 @@ fn ask(layer: &JwtAuth<Value>, token: &str) -> Result<(), AuthErrorKind> {
 fuzz_target!(|story: Story| {
     let mut world = World::new(if story.is_elliptic { Algorithm::ES256 } else { Algorithm::HS256 });
     assert_eq!(world.seconds(), NOW);
-    for step in story.steps.into_iter().take(64) {
+    for step in story.steps.iter().take(64) {
         world.take(step);
     }
     for token in &world.tokens {

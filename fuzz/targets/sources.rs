@@ -169,7 +169,10 @@ fuzz_target!(|input: &[u8]| -> Corpus {
     let any = ask(&layer(all()), request.clone());
     let absent = alone.iter().filter(|verdict| **verdict == Err(AuthErrorKind::MissingToken)).count();
     // Under the scheme DPoP there may be a credential for another layer: nothing passes here with one.
-    let is_dpop = |value: &&[u8]| value.trim_ascii().get(..4).is_some_and(|start| start.eq_ignore_ascii_case(b"dpop"));
+    let is_dpop = |value: &&[u8]| {
+        let scheme = value.trim_ascii().split(|byte| *byte == b' ').next();
+        scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"dpop"))
+    };
     if authorization.iter().any(is_dpop) {
         assert!(any.is_err());
         return Corpus::Keep;
