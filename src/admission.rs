@@ -63,8 +63,15 @@ impl fmt::Debug for Admission {
 /// The refusal of a guard or an extractor, in the words of the layer in front.
 pub(crate) fn refuse<B>(maker: &impl MakeRejection<B>, error: AuthError, head: &Parts) -> Response<B> {
     match head.extensions.get::<Admission>() {
-        Some(admission) => respond(maker, &admission.challenges, admission.scheme, error, head),
-        None => respond(maker, &Challenges::plain(), Scheme::Bearer, error, head),
+        Some(admission) => {
+            admission.challenges.guards.refused(&error);
+            respond(maker, &admission.challenges, admission.scheme, error, head)
+        }
+        None => {
+            let challenges = Challenges::plain();
+            challenges.guards.refused(&error);
+            respond(maker, &challenges, Scheme::Bearer, error, head)
+        }
     }
 }
 

@@ -25,6 +25,7 @@ use http::HeaderValue;
 #[derive(Clone)]
 pub struct AuthError {
     kind: AuthErrorKind,
+    issuer: IssuerNumber,
     more: Option<Arc<More>>,
 }
 
@@ -161,7 +162,7 @@ impl fmt::Display for AuthErrorKind {
 impl AuthError {
     /// An error of this kind and nothing more.
     pub fn new(kind: AuthErrorKind) -> Self {
-        Self { kind, more: None }
+        Self { kind, issuer: IssuerNumber::default(), more: None }
     }
 
     /// Which rule refused.
@@ -177,6 +178,15 @@ impl AuthError {
     /// The scopes that were needed, separated by spaces: with [`AuthErrorKind::InsufficientScope`].
     pub fn scope(&self) -> Option<&str> {
         self.more.as_ref()?.scope.as_deref()
+    }
+
+    /// Whose token it is, as far as that is known: for the label of a metric.
+    pub(crate) fn issuer(&self) -> IssuerNumber {
+        self.issuer
+    }
+
+    pub(crate) fn with_issuer(self, issuer: IssuerNumber) -> Self {
+        Self { issuer, ..self }
     }
 
     pub(crate) fn params(&self) -> Option<&str> {
@@ -224,6 +234,26 @@ impl AuthError {
     fn with(mut self, change: impl FnOnce(&mut More)) -> Self {
         change(Arc::make_mut(self.more.get_or_insert_default()));
         self
+    }
+}
+
+/// Whose token an error is about: the place of an issuer among those of its verifier, for the label of a metric. The
+/// default is none that is known.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct IssuerNumber {
+    /// Small, so that an error is.
+    #[cfg(feature = "metrics")]
+    number: u32,
+}
+
+#[cfg(feature = "metrics")]
+impl IssuerNumber {
+    pub(crate) fn new(number: usize) -> Self {
+        Self { number: u32::try_from(number).unwrap_or_default() }
+    }
+
+    pub(crate) fn number(self) -> usize {
+        usize::try_from(self.number).unwrap_or_default()
     }
 }
 

@@ -15,6 +15,7 @@
 //!
 //! - [`answers`]: every reason to refuse, with its status, its challenge, its gRPC status, and what helps.
 //! - [`production`]: a checklist: clocks, time limits, sizes, caches, logs, alerts, outages, upgrades.
+//! - [`observability`]: the metrics, spans and events, every name and label of them, and what to alert on.
 //! - [`troubleshooting`]: by symptom: what it means, how to see it, what to do.
 //! - [`security`]: what is refused and why, how that is shown, and what is left to others.
 
@@ -32,6 +33,9 @@ pub mod keys {}
 
 #[doc = include_str!("guide/migrating.md")]
 pub mod migrating {}
+
+#[doc = include_str!("guide/observability.md")]
+pub mod observability {}
 
 #[doc = include_str!("guide/production.md")]
 pub mod production {}

@@ -116,6 +116,7 @@ mod jose;
 pub mod keys;
 pub mod layer;
 pub mod metadata;
+mod meters;
 mod policy;
 pub mod providers;
 mod quote;

@@ -15,7 +15,7 @@ use super::layer::{Caching, Gate, Presented, Waited};
 use crate::binding::Pending;
 use crate::error::AuthError;
 use crate::extract::Carrier;
-use crate::rejection::{MakeRejection, respond};
+use crate::rejection::MakeRejection;
 use crate::scheme::Scheme;
 use crate::verify::Jwt;
 
@@ -92,7 +92,7 @@ where
         let (scheme, presented, verification): (_, _, Verification<C>) = match waited {
             Waited::Keys(presented) => {
                 let (verifier, token) = (gate.verifier.clone(), presented.token.clone());
-                (presented.scheme, Some(presented), Box::pin(async move { verifier.verify_unseen(&token).await }))
+                (presented.scheme, Some(presented), Box::pin(async move { verifier.verify_later(&token).await }))
             }
             Waited::Binding(jwt, scheme, pending) => (scheme, None, after(pending, jwt)),
         };
@@ -104,7 +104,7 @@ where
 
 /// The token, once its binding has been judged.
 fn after<C: Send + Sync + 'static>(pending: Pending, jwt: Jwt<C>) -> Verification<C> {
-    Box::pin(async move { pending.await.map(|()| jwt) })
+    Box::pin(async move { pending.await.map_err(|error| jwt.blame(error)).map(|()| jwt) })
 }
 
 /// Keeps an answer out of shared caches, unless the handler keeps it out of all. What else the handler has said stays.
@@ -211,7 +211,7 @@ where
                             gate.admit(&mut head, jwt, *scheme, *carrier, token);
                         }
                         Err(error) => {
-                            return Poll::Ready(Ok(respond(&*gate.maker, &gate.challenges, *scheme, error, &head)));
+                            return Poll::Ready(Ok(gate.refuse(error, *scheme, &head)));
                         }
                     }
                     let request = Some(Request::from_parts(head, body));

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use http::Method;
 use http::header::{ACCESS_CONTROL_REQUEST_METHOD, AUTHORIZATION, ORIGIN};
 use http::request::Parts;
+use http::{Method, Response};
 use serde::de::DeserializeOwned;
 use tower_layer::Layer;
 
@@ -17,7 +17,7 @@ use crate::claims::is_scope;
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
 use crate::extract::{BearerHeader, Carrier, ExtractToken};
 use crate::metadata::ProtectedResource;
-use crate::rejection::{Challenges, EmptyBody, Words};
+use crate::rejection::{Challenges, EmptyBody, MakeRejection, Words, respond};
 use crate::scheme::Scheme;
 use crate::verify::{Issuer, Jwt, Verifier};
 
@@ -341,14 +341,25 @@ impl<C: DeserializeOwned + Send + Sync + 'static, R> Gate<C, R> {
             return Ok(None);
         }
         let now = self.verifier.clock().now();
-        self.bindings.check(&Shown { scheme, token, head, jkt: jwt.jkt(), x5t_s256: jwt.x5t_s256(), now })
+        let shown = Shown { scheme, token, head, jkt: jwt.jkt(), x5t_s256: jwt.x5t_s256(), now };
+        self.bindings.check(&shown).map_err(|error| jwt.blame(error))
     }
 
     /// The text of the token may be missing where the token is bound.
     pub(super) fn admit(&self, head: &mut Parts, jwt: Jwt<C>, scheme: Scheme, carrier: Carrier, token: Option<&str>) {
+        self.verifier.count_accepted(&jwt);
         let clock = self.verifier.clock();
         let caller = self.keeps_token.then(|| CallerToken::new(token, jwt.erase(), clock.clone()));
         self.admission(scheme, Some(carrier)).insert(&mut head.extensions, jwt, caller);
+    }
+
+    /// The answer to a request that does not pass.
+    pub(super) fn refuse<B>(&self, error: AuthError, scheme: Scheme, head: &Parts) -> Response<B>
+    where
+        R: MakeRejection<B>,
+    {
+        self.verifier.count_refused(&error);
+        respond(&*self.maker, &self.challenges, scheme, error, head)
     }
 
     fn admission(&self, scheme: Scheme, carrier: Option<Carrier>) -> Admission {

@@ -10,7 +10,7 @@ use tower_service::Service;
 
 use super::ResponseFuture;
 use super::layer::{Gate, Verdict};
-use crate::rejection::{EmptyBody, MakeRejection, respond};
+use crate::rejection::{EmptyBody, MakeRejection};
 
 /// What [`JwtAuth`](super::JwtAuth) makes of a service.
 pub struct JwtAuthService<S, C, R = EmptyBody> {
@@ -57,9 +57,7 @@ where
         let (mut head, body) = request.into_parts();
         match self.gate.judge(&mut head) {
             Verdict::Pass(caching) => ResponseFuture::inner(self.inner.call(Request::from_parts(head, body)), caching),
-            Verdict::Refuse(error, scheme) => {
-                ResponseFuture::refused(respond(&*self.gate.maker, &self.gate.challenges, scheme, error, &head))
-            }
+            Verdict::Refuse(error, scheme) => ResponseFuture::refused(self.gate.refuse(error, scheme, &head)),
             Verdict::Wait(waited, carrier) => {
                 // The instance that was polled ready may hold a permit that others wait for: it is dropped, and the
                 // clone is made ready once the token is verified.

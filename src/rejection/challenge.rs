@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderValue};
 
 use super::answer::Challenge;
 use crate::error::{AuthError, AuthErrorKind};
+use crate::meters::GuardMeter;
 use crate::scheme::Scheme;
 
 /// What every challenge of a layer says.
@@ -29,6 +30,8 @@ pub(crate) struct Words {
 pub(crate) struct Challenges {
     bearer: Option<Challenger>,
     dpop: Option<Challenger>,
+    /// What the guards that speak with these words have refused.
+    pub(crate) guards: GuardMeter,
 }
 
 /// The challenges of one scheme.
@@ -48,6 +51,7 @@ impl Challenges {
         Self {
             bearer: (!words.dpop_only).then(|| Challenger::new("Bearer", words, None)),
             dpop: dpop.map(|algorithms| Challenger::new("DPoP", words, Some(algorithms))),
+            guards: GuardMeter::new(),
         }
     }
 

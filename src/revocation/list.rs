@@ -9,6 +9,7 @@ use super::error::{RevokeError, RevokeErrorKind};
 use super::key::{EntryKey, IssuerKey, Kind};
 use super::table::{self, MARGIN, Seconds, Table};
 use crate::clock::{Clock, UnixTime};
+use crate::meters;
 
 /// When a client may come again where nobody can say.
 pub(super) const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -100,7 +101,7 @@ impl RevocationList {
     /// # Errors
     /// When the list is full, or when the time is not known and there is no longest lifetime.
     pub fn revoke(&self, issuer: &str, id: &str, expires_at: impl Into<Option<UnixTime>>) -> Result<(), RevokeError> {
-        self.enter(self.id_entry(issuer, id, expires_at.into())?)
+        self.enter_here(self.id_entry(issuer, id, expires_at.into())?)
     }
 
     /// Revokes everything that the issuer has issued to this `sub` up to this time: tokens whose `iat` is missing, or not
@@ -113,7 +114,7 @@ impl RevocationList {
     /// # Errors
     /// When the list is full, or has no [`max_lifetime`](RevocationListBuilder::max_lifetime).
     pub fn revoke_subject(&self, issuer: &str, subject: &str, before: UnixTime) -> Result<(), RevokeError> {
-        self.enter(self.subject_entry(issuer, subject, before)?)
+        self.enter_here(self.subject_entry(issuer, subject, before)?)
     }
 
     /// How many entries are held. Some of them may have passed their time.
@@ -146,6 +147,13 @@ impl RevocationList {
 
     fn lives(&self) -> Result<Seconds, RevokeError> {
         self.0.table.lives().ok_or_else(|| RevokeError::new(RevokeErrorKind::LifetimeUnknown))
+    }
+
+    /// Enters what nobody else has to know.
+    fn enter_here(&self, entry: Entry) -> Result<(), RevokeError> {
+        self.enter(entry)?;
+        meters::revocations_in_memory(self.len());
+        Ok(())
     }
 
     pub(super) fn enter(&self, entry: Entry) -> Result<(), RevokeError> {

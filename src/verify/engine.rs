@@ -203,7 +203,8 @@ impl<'s> Search<'s> {
                     });
                     see.saw(Check::Signature, || format!("{} bytes", token.signature.len()));
                     for key in keys {
-                        if key.verify(token.signed, token.signature) {
+                        let check = || key.verify(token.signed, token.signature);
+                        if self.issuer.meter.timed(self.algorithm, check) {
                             return Some(Ok(Verified { key: Arc::clone(key), set: set.id() }));
                         }
                     }

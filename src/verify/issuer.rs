@@ -10,6 +10,7 @@ use crate::crypto;
 use crate::error::ConfigError;
 use crate::jose::{Algorithm, AlgorithmSet};
 use crate::keys::KeySource;
+use crate::meters::IssuerMeter;
 use crate::policy::{AudienceRule, IssuerRule, MAX_ISSUER, MAX_LEEWAY, TimeRule, TypeRule};
 use crate::revocation::{IssuerKey, MAX_IDS};
 
@@ -265,12 +266,12 @@ impl Issuer {
         self
     }
 
-    pub(super) fn build(self, lists: Lists) -> Result<Trusted, ConfigError> {
+    pub(super) fn build(self, lists: Lists, meter: IssuerMeter) -> Result<Trusted, ConfigError> {
         let place = self.rule.names().first().map_or("any issuer".into(), |name| format!("issuer {name:?}"));
-        self.check(lists).map_err(|error| error.at(place))
+        self.check(lists, meter).map_err(|error| error.at(place))
     }
 
-    fn check(mut self, lists: Lists) -> Result<Trusted, ConfigError> {
+    fn check(mut self, lists: Lists, meter: IssuerMeter) -> Result<Trusted, ConfigError> {
         if self.rule.names().iter().any(|name| name.is_empty() || name.len() > MAX_ISSUER) {
             return Err(ConfigError::new(format!("the name of an issuer has 1 to {MAX_ISSUER} bytes")));
         }
@@ -303,6 +304,7 @@ impl Issuer {
         let algorithms = allowed(self.algorithms, self.keys.algorithms())?;
         let revocation_key = self.rule.only_name().filter(|_| lists.are_there).and_then(IssuerKey::new);
         Ok(Trusted {
+            meter,
             revocation_key,
             issuer: self.rule,
             keys: self.keys,
@@ -439,6 +441,7 @@ pub(super) struct Trusted {
     pub(super) is_profiled: bool,
     /// The configured name, hashed for lists of revocations, where there are any.
     pub(super) revocation_key: Option<IssuerKey>,
+    pub(super) meter: IssuerMeter,
 }
 
 impl Trusted {

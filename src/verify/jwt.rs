@@ -9,6 +9,7 @@ use super::engine::Verified;
 use super::issuer::Trusted;
 use crate::claims::{Confirmation, Member, Registered};
 use crate::clock::UnixTime;
+use crate::error::AuthError;
 use crate::jose::Algorithm;
 use crate::jose::header::Header;
 use crate::keys::{Key, KeySet};
@@ -251,6 +252,11 @@ impl<C: ?Sized> Jwt<C> {
     /// True where the token is bound to a key that has to be shown with it.
     pub(crate) fn is_bound(&self) -> bool {
         self.0.facts.jkt != Span::ABSENT || self.0.facts.x5t_s256 != Span::ABSENT
+    }
+
+    /// An error about a token of this issuer.
+    pub(crate) fn blame(&self, error: AuthError) -> AuthError {
+        error.with_issuer(self.trusted().meter.number)
     }
 
     pub(super) fn trusted(&self) -> &Arc<Trusted> {

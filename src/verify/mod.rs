@@ -37,6 +37,7 @@ mod engine;
 mod explain;
 mod issuer;
 mod jwt;
+mod mismatch;
 #[cfg(shuttle)]
 pub(crate) mod model;
 mod resolver;

@@ -16,6 +16,7 @@ use super::issuer::{Issuer, Lists, Trusted};
 use crate::clock::UnixTime;
 use crate::error::{AuthError, AuthErrorKind};
 use crate::keys::KeyError;
+use crate::meters::IssuerMeter;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{Mutex, PoisonError, RwLock};
 
@@ -190,7 +191,7 @@ impl IssuerResolver {
         match (self.resolve)(iss.to_owned()).await {
             Ok(Some(issuer)) => {
                 let issuer = issuer
-                    .build(self.lists)
+                    .build(self.lists, IssuerMeter::resolved())
                     .map_err(|error| AuthError::new(AuthErrorKind::Misconfigured).with_detail(error.to_string()))?;
                 Ok(self.keep(&question, issuer, now))
             }

@@ -11,11 +11,14 @@ use super::engine::{Buffers, Fixed, Issuers, Search, Selected, Several, Step, Un
 use super::explain::{Check, Explanation, Observe};
 use super::issuer::{Issuer, Lists, Trusted};
 use super::jwt::{Jwt, Proof};
+use super::mismatch::without_values;
 use super::resolver::IssuerResolver;
 use crate::claims::{self, Member, Registered};
 use crate::clock::{Clock, UnixTime};
 use crate::error::{AuthError, AuthErrorKind, ConfigError};
+use crate::events::Verifying;
 use crate::keys::{KeyQuery, Lookup};
+use crate::meters::{IssuerMeter, VerifierMeter};
 use crate::policy::IssuerRule;
 use crate::revocation::{Revocation, RevocationVerdict};
 
@@ -31,6 +34,7 @@ struct Shared<C> {
     rules: Vec<Rule<C>>,
     clock: Clock,
     cache: Option<(TokenCache, VerifierId)>,
+    meter: VerifierMeter,
 }
 
 type Predicate<C> = Box<dyn Fn(&Jwt<C>) -> bool + Send + Sync>;
@@ -74,16 +78,26 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
     /// [`KeysUnavailable`](AuthErrorKind::KeysUnavailable) where the source has no keys to give. Its `Display` is for your
     /// log; what a client may read is [`kind().phrase()`](AuthErrorKind::phrase).
     pub async fn verify(&self, token: &str) -> Result<Jwt<C>, AuthError> {
-        let jwt = self.verify_unseen(token).await?;
-        if jwt.is_bound() { Err(AuthErrorKind::BindingNotChecked.into()) } else { Ok(jwt) }
+        let verdict = match self.verify_now(token) {
+            Some(verdict) => verdict,
+            None => self.verify_later(token).await,
+        };
+        let verdict = verdict.and_then(|jwt| {
+            if jwt.is_bound() { Err(jwt.blame(AuthErrorKind::BindingNotChecked.into())) } else { Ok(jwt) }
+        });
+        match &verdict {
+            Ok(jwt) => self.count_accepted(jwt),
+            Err(error) => self.count_refused(error),
+        }
+        verdict
     }
 
-    /// The verdict on a token, its binding not judged.
-    pub(crate) async fn verify_unseen(&self, token: &str) -> Result<Jwt<C>, AuthError> {
-        if let Some(jwt) = self.remembered(token, self.0.clock.now()) {
-            return Ok(jwt);
-        }
-        self.verify_waiting(token, &mut ()).await.inspect(|jwt| self.remember(token, jwt))
+    /// The verdict, its binding not judged, where [`verify_now`](Self::verify_now) has none.
+    pub(crate) async fn verify_later(&self, token: &str) -> Result<Jwt<C>, AuthError> {
+        let span = Verifying::start();
+        let verdict = span.around(self.verify_waiting(token, &mut ())).await.inspect(|jwt| self.remember(token, jwt));
+        Self::tell(&span, &verdict);
+        verdict
     }
 
     pub(crate) fn clock(&self) -> &Clock {
@@ -112,8 +126,18 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
 
     /// The verdict, its binding not judged, if neither the key source nor the resolver needs time for it.
     pub(crate) fn verify_now(&self, token: &str) -> Option<Result<Jwt<C>, AuthError>> {
+        let span = Verifying::start();
+        let verdict = span.within(|| self.at_once(token, &span));
+        match &verdict {
+            Some(verdict) => Self::tell(&span, verdict),
+            None => span.waits(),
+        }
+        verdict
+    }
+
+    fn at_once(&self, token: &str, span: &Verifying) -> Option<Result<Jwt<C>, AuthError>> {
         let now = self.0.clock.now();
-        if let Some(jwt) = self.remembered(token, now) {
+        if let Some(jwt) = self.remembered(token, now, span) {
             return Some(Ok(jwt));
         }
         let mut room = Buffers::new();
@@ -130,24 +154,27 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         Some(verdict.inspect(|jwt| self.remember(token, jwt)))
     }
 
+    /// The verdict on a token of this issuer.
     fn judge_now(
         &self,
         unverified: &Unverified<'_>,
         issuer: &Arc<Trusted>,
         now: UnixTime,
     ) -> Option<Result<Jwt<C>, AuthError>> {
+        let of_issuer = |error: AuthError| error.with_issuer(issuer.meter.number);
         let algorithm = match unverified.algorithm(issuer, &mut ()) {
             Ok(algorithm) => algorithm,
-            Err(kind) => return Some(Err(kind.into())),
+            Err(kind) => return Some(Err(of_issuer(kind.into()))),
         };
-        match Search::new(issuer, algorithm, now).ask(unverified, &mut ()) {
+        let verdict = match Search::new(issuer, algorithm, now).ask(unverified, &mut ()) {
             Step::Done(Ok(verified)) => {
                 unverified.remember_header();
-                Some(self.accept(unverified, issuer, verified, now, &mut ()))
+                self.accept(unverified, issuer, verified, now, &mut ())
             }
-            Step::Done(Err(error)) => Some(Err(error)),
-            Step::Wait(_) => None,
-        }
+            Step::Done(Err(error)) => Err(error),
+            Step::Wait(_) => return None,
+        };
+        Some(verdict.map_err(of_issuer))
     }
 
     /// The verdict, however long the source and the resolver take.
@@ -169,22 +196,59 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
                 &resolved
             }
         };
+        let verdict = self.judge_waiting(&unverified, issuer, see).await;
+        verdict.map_err(|error| error.with_issuer(issuer.meter.number))
+    }
+
+    async fn judge_waiting(
+        &self,
+        unverified: &Unverified<'_>,
+        issuer: &Arc<Trusted>,
+        see: &mut (impl Observe + Send),
+    ) -> Result<Jwt<C>, AuthError> {
+        let now = || self.0.clock.now();
         let algorithm = unverified.algorithm(issuer, see)?;
         let mut search = Search::new(issuer, algorithm, now());
-        let mut step = search.ask(&unverified, see);
+        let mut step = search.ask(unverified, see);
         loop {
             match step {
-                Step::Done(verdict) => return self.accept(&unverified, issuer, verdict?, now(), see),
-                Step::Wait(keys) => step = search.answered(&unverified, keys.await, see),
+                Step::Done(verdict) => return self.accept(unverified, issuer, verdict?, now(), see),
+                Step::Wait(keys) => step = search.answered(unverified, keys.await, see),
             }
         }
     }
 
+    /// For the one who watches what is verified.
+    fn tell(span: &Verifying, verdict: &Result<Jwt<C>, AuthError>) {
+        match verdict {
+            Ok(jwt) => span.accepted(jwt.trusted().name(), jwt.algorithm()),
+            Err(error) => span.refused(error),
+        }
+    }
+
+    /// One verdict is counted for each token of [`verify`](Self::verify), and for each request of a layer.
+    pub(crate) fn count_accepted(&self, jwt: &Jwt<C>) {
+        self.0.meter.accepted(jwt.trusted().meter.number);
+    }
+
+    pub(crate) fn count_refused(&self, error: &AuthError) {
+        self.0.meter.refused(error);
+    }
+
     /// A remembered verdict, if everything that may have changed since still holds. Where something does not, the
     /// token is judged anew, so that the answer is the same as without a cache.
-    fn remembered(&self, token: &str, now: UnixTime) -> Option<Jwt<C>> {
+    fn remembered(&self, token: &str, now: UnixTime, span: &Verifying) -> Option<Jwt<C>> {
         let (cache, id) = self.0.cache.as_ref()?;
-        let jwt = Jwt::from_remembered(cache.get(*id, token)?);
+        let jwt = self.recall(cache, *id, token, now);
+        self.0.meter.looked_up(jwt.is_some());
+        if jwt.is_some() {
+            span.remembered();
+        }
+        jwt
+    }
+
+    fn recall(&self, cache: &TokenCache, id: VerifierId, token: &str, now: UnixTime) -> Option<Jwt<C>> {
+        let jwt = Jwt::from_remembered(cache.get(id, token)?);
         let issuer = jwt.trusted();
         let is_recent = jwt.verified_at() <= now && now < jwt.verified_at().plus(LONGEST);
         let query = KeyQuery::new(jwt.algorithm(), jwt.key_id(), false);
@@ -195,7 +259,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
             && self.revocation(&jwt, now) == RevocationVerdict::Valid
             && self.0.rules.iter().all(|rule| (rule.predicate)(&jwt));
         if !holds {
-            cache.remove(*id, token);
+            cache.remove(id, token);
             return None;
         }
         Some(jwt)
@@ -303,22 +367,6 @@ impl<C> Verifier<C> {
     }
 }
 
-/// What serde says of a payload that does not fit, without the value that it found there.
-fn without_values(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let place = format!("at line {} column {}", error.line(), error.column());
-    let text = text.strip_suffix(&place).map_or(&*text, str::trim_end);
-    if text.starts_with("missing field `") {
-        // The name comes from the claims type.
-        return format!("{text} {place}");
-    }
-    // What follows comes from the claims type too, in these messages; in others it may be the name of a claim.
-    match text.rsplit_once(", expected ").filter(|_| text.starts_with("invalid ")) {
-        Some((_, expected)) => format!("expected {expected} {place}"),
-        None => format!("unexpected value {place}"),
-    }
-}
-
 impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
     /// Trusts an issuer. Call it again for more: each is bound to its own keys, audiences and algorithms.
     pub fn trust(mut self, issuer: Issuer) -> Self {
@@ -378,9 +426,10 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
         let max_lifetime = self.revocations.iter().filter_map(|list| list.max_lifetime()).min();
         let lists = Lists { are_there: !self.revocations.is_empty(), max_lifetime };
         let mut issuers = Vec::new();
-        for issuer in self.issuers {
-            issuers.push(Arc::new(issuer.build(lists)?));
+        for (at, issuer) in self.issuers.into_iter().enumerate() {
+            issuers.push(Arc::new(issuer.build(lists, IssuerMeter::configured(at))?));
         }
+        let meter = VerifierMeter::new(&issuers.iter().map(|issuer| issuer.name()).collect::<Vec<_>>());
         let fixed = match (issuers.len(), &self.resolver) {
             (0, None) => return Err(ConfigError::new("no issuer is trusted: add one with `.trust(…)`")),
             (1, None) => Fixed::One(issuers.remove(0)),
@@ -390,7 +439,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> VerifierBuilder<C> {
         let issuers = Issuers { fixed, resolver };
         let cache = self.cache.map(|cache| (cache, VerifierId::next()));
         let (revocations, rules) = (self.revocations, self.rules);
-        Ok(Verifier(Arc::new(Shared { issuers, revocations, rules, clock: self.clock, cache })))
+        Ok(Verifier(Arc::new(Shared { issuers, revocations, rules, clock: self.clock, cache, meter })))
     }
 }
 
@@ -430,51 +479,5 @@ impl<C> fmt::Debug for Verifier<C> {
 impl<C> fmt::Debug for VerifierBuilder<C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("VerifierBuilder").field("issuers", &self.issuers).finish_non_exhaustive()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[derive(serde::Deserialize, Debug)]
-    #[serde(deny_unknown_fields)]
-    struct Empty {}
-
-    #[test]
-    fn a_detail_holds_no_value_from_the_token() {
-        #[derive(serde::Deserialize, Debug)]
-        #[serde(deny_unknown_fields)]
-        #[expect(dead_code)]
-        struct Strict {
-            n: u64,
-            kind: Option<Kind>,
-        }
-        #[derive(serde::Deserialize, Debug)]
-        enum Kind {
-            A,
-        }
-        let canary = [
-            r#"{"n":"CANARY"}"#,
-            r#"{"n":", expected CANARY"}"#,
-            r#"{"n":1,"CANARY":2}"#,
-            r#"{"n":1,"kind":"CANARY"}"#,
-            r#"{"CANARY":1}"#,
-            r#"{"n":1,"n":2}"#,
-        ];
-        for payload in canary {
-            let error = serde_json::from_str::<Strict>(payload).expect_err("does not fit");
-            assert!(!without_values(&error).contains("CANARY"), "{}", without_values(&error));
-        }
-        let error = serde_json::from_str::<Empty>(r#"{"x, expected CANARY":1}"#).expect_err("unknown");
-        assert!(!without_values(&error).contains("CANARY"), "{}", without_values(&error));
-        let error = serde_json::from_str::<Strict>("{}").expect_err("does not fit");
-        assert_eq!(without_values(&error), "missing field `n` at line 1 column 2");
-        let error = serde_json::from_str::<Strict>(r#"{"n":"x"}"#).expect_err("does not fit");
-        assert_eq!(without_values(&error), "expected u64 at line 1 column 8");
-        assert!(matches!(
-            serde_json::from_str::<Strict>(r#"{"n":1,"kind":"A"}"#),
-            Ok(Strict { kind: Some(Kind::A), .. })
-        ));
     }
 }

@@ -22,6 +22,7 @@ mod issuing;
 mod layer;
 mod metadata;
 mod mtls;
+mod observability;
 mod properties;
 mod properties_in_time;
 mod provider;

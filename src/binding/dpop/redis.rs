@@ -91,7 +91,7 @@ impl Shared {
             Ok(0) => Some(false),
             Ok(_) => None,
             Err(failure) => {
-                events::store_failed("the record of used proofs", &failure);
+                events::store_failed(events::Store::UsedProofs, &failure);
                 None
             }
         }

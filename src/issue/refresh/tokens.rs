@@ -16,6 +16,7 @@ use crate::crypto;
 use crate::error::ConfigError;
 use crate::events;
 use crate::jose::Algorithm;
+use crate::meters;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 const LONGEST: Duration = DAY.saturating_mul(3650);
@@ -232,6 +233,7 @@ where
 
     fn reused(&self, reuse: Reuse) -> RefreshError {
         events::refresh_token_reused(&reuse.family);
+        meters::refresh_token_reused();
         if let Some(call) = &self.shared.on_reuse {
             call(&reuse);
         }
@@ -244,7 +246,7 @@ fn no_backend() -> RefreshError {
 }
 
 fn failed(error: RefreshStoreError) -> RefreshError {
-    events::store_failed("the store of refresh tokens", &error);
+    events::store_failed(events::Store::RefreshTokens, &error);
     error.into()
 }
 

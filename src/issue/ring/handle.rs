@@ -325,7 +325,7 @@ impl Shared {
         let _turn = self.turn.lock().await;
         let outcome = self.try_change_for_good(change).await;
         if let Err(error) = &outcome {
-            events::store_failed("the key ring", error);
+            events::store_failed(events::Store::KeyRing, error);
         }
         *self.last_error.write().unwrap_or_else(PoisonError::into_inner) = outcome.as_ref().err().cloned();
         outcome

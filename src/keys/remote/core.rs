@@ -18,8 +18,10 @@ use super::fetch::{Answer, Bounds, Document, Failure, etag, get, time_to_live};
 use super::schedule::{Cause, Next, Rules, Schedule};
 use super::transport::Transport;
 use crate::clock::{Clock, UnixTime};
+use crate::events::{self, Fetching};
 use crate::jose::jwk::Conventions;
 use crate::keys::KeySet;
+use crate::meters;
 
 /// The keys, and how old they are.
 pub(crate) struct Snapshot {
@@ -81,6 +83,8 @@ pub(super) struct Parts {
 }
 
 pub(super) struct Core {
+    /// The configured URL or issuer, for metrics.
+    source: String,
     transport: Arc<dyn Transport>,
     /// Held by the one fetch that runs.
     location: AsyncMutex<Location>,
@@ -155,6 +159,7 @@ impl Core {
             last_failure: None,
         };
         Self {
+            source: state.location.clone(),
             transport: parts.transport,
             location: AsyncMutex::new(parts.location),
             rules: parts.rules,
@@ -173,6 +178,12 @@ impl Core {
     /// The state is a handful of numbers, whole at every moment: a panic elsewhere does not spoil it.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One request more waits for a fetch, or one less.
+    pub(super) fn count_waiting(&self, state: &mut State, change: isize) {
+        state.waiting = state.waiting.saturating_add_signed(change);
+        meters::waiting_requests(&self.source, state.waiting);
     }
 
     pub(super) fn age(&self, snapshot: &Snapshot) -> Duration {
@@ -257,11 +268,13 @@ impl Core {
             };
             match next {
                 Next::Fetch(cause) => {
-                    let fetched = timeout(self.fetch_timeout, self.fetch(cause)).await.unwrap_or_else(|_| {
+                    let span = Fetching::start(cause.label());
+                    let fetched = span.around(timeout(self.fetch_timeout, self.fetch(cause))).await;
+                    let fetched = fetched.unwrap_or_else(|_| {
                         let wait = self.fetch_timeout.as_secs_f32();
                         Err(Failure::new(format!("{}: no answer within {wait} s", self.state().location)))
                     });
-                    self.conclude(cause, fetched);
+                    span.within(|| self.conclude(cause, fetched, &span));
                 }
                 Next::WakeAt(at) => {
                     let _ = tokio::time::timeout_at(at, self.wake.notified()).await;
@@ -309,7 +322,7 @@ impl Core {
         fetched.map_err(|failure| failure.at(&url))
     }
 
-    fn conclude(&self, cause: Cause, fetched: Result<Fetched, Failure>) {
+    fn conclude(&self, cause: Cause, fetched: Result<Fetched, Failure>, span: &Fetching) {
         let stamp = Stamp::now(&self.clock);
         let mut state = self.state();
         match fetched {
@@ -319,7 +332,10 @@ impl Core {
                     Some((document, is_new)) => (document, is_new, fetched.etag),
                     None => (current.document.clone(), false, fetched.etag.or_else(|| current.etag.clone())),
                 };
-                crate::events::keys_refreshed(&state.location, document.set.len());
+                events::keys_refreshed(&state.location, document.set.len());
+                span.ended(&state.location, OK);
+                meters::key_refresh(&self.source, cause.label(), OK);
+                meters::keys(&self.source, document.set.len(), stamp.wall);
                 if cause != Cause::Scheduled {
                     state.schedule.conclude_missing(stamp.monotonic, |kid| document.set.knows(kid));
                 }
@@ -330,7 +346,9 @@ impl Core {
             }
             Err(failure) => {
                 let has_keys = !matches!(self.freshness(&self.snapshot.load()), Freshness::Unusable);
-                crate::events::keys_not_refreshed(&state.location, &failure.reason, has_keys);
+                events::keys_not_refreshed(&state.location, &failure.reason, has_keys);
+                span.ended(&state.location, FAILED);
+                meters::key_refresh(&self.source, cause.label(), FAILED);
                 state.schedule.failed(cause, stamp.monotonic, failure.retry_after, has_keys);
                 // The fetch is over, so the lock is free.
                 if let Ok(mut location) = self.location.try_lock() {
@@ -349,6 +367,10 @@ impl Core {
         self.progress.send_replace(Progress { fetches: state.finished, tasks });
     }
 }
+
+/// How a fetch ended, for events and metrics.
+const OK: &str = "ok";
+const FAILED: &str = "failed";
 
 /// What a fetch brought.
 struct Fetched {

@@ -297,14 +297,14 @@ struct Parked<'c>(&'c Core);
 
 impl<'c> Parked<'c> {
     fn new(core: &'c Core, state: &mut State) -> Self {
-        state.waiting += 1;
+        core.count_waiting(state, 1);
         Self(core)
     }
 }
 
 impl Drop for Parked<'_> {
     fn drop(&mut self) {
-        self.0.state().waiting -= 1;
+        self.0.count_waiting(&mut self.0.state(), -1);
     }
 }
 

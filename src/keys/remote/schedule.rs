@@ -56,6 +56,17 @@ pub(super) enum Cause {
     Asked,
 }
 
+impl Cause {
+    /// For events and metrics.
+    pub(super) fn label(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Forced => "unknown_kid",
+            Self::Asked => "asked",
+        }
+    }
+}
+
 /// What the task does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {

@@ -14,13 +14,11 @@ use tokio::time::{Instant, sleep};
 
 use super::script::{CHUNK, Place, Reply, entry};
 use super::shared::Shared;
-use crate::events;
+use crate::events::{self, Store};
 use crate::redis::{Link, RedisFailure};
 use crate::revocation::key::{EntryKey, Kind};
 use crate::revocation::list::Entry;
 use crate::revocation::table::Seconds;
-
-const WHAT: &str = "the record of revoked tokens";
 
 /// How long the server waits for a change before it says that there is none. Then it is asked whether that is so, and told
 /// what it may not have.
@@ -55,7 +53,7 @@ async fn follow(shared: &Shared) {
     loop {
         let start = Instant::now();
         let Err(failure) = session(shared, &mut place).await;
-        events::store_failed(WHAT, &failure);
+        events::store_failed(Store::RevokedTokens, &failure);
         shared.notes().last_error = Some(failure.to_string());
         // A connection that stood for a while was a good one.
         wait = if start.elapsed() > BACKOFF[1] { BACKOFF[0] } else { wait };
@@ -120,7 +118,7 @@ async fn read_all(shared: &Shared, link: &mut Link) -> Result<Place, RedisFailur
         Some(now) if now.epoch == epoch => {}
         _ => return Err(RedisFailure::new("the server was emptied while it was read")),
     }
-    events::store_read(WHAT, read);
+    events::store_read(Store::RevokedTokens, read);
     shared.notes().full_reads += 1;
     Ok(Place { epoch, last })
 }
@@ -251,6 +249,6 @@ async fn look_at_durability(shared: &Shared, link: &mut Link) {
         _ => return,
     };
     if !std::mem::replace(&mut notes.has_warned, true) {
-        events::store_may_forget(WHAT, missing);
+        events::store_may_forget(Store::RevokedTokens, missing);
     }
 }

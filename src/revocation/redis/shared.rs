@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::script::{Reply, Scripts};
 use super::status::RevocationStatus;
 use crate::clock::UnixTime;
+use crate::meters;
 use crate::redis::{Redis, RedisFailure, Repeat};
 use crate::revocation::key::{EntryKey, Kind};
 use crate::revocation::list::{Entry, RevocationList};
@@ -129,7 +130,9 @@ impl Shared {
 
     /// The server has just shown that nothing is missing.
     pub(super) fn confirm(&self) {
-        self.confirmed.confirm(self.list.clock().now());
+        let now = self.list.clock().now();
+        self.confirmed.confirm(now);
+        meters::revocations_shared(self.list.len(), now);
         self.is_complete.store(true, Ordering::Release);
         self.notes().last_error = None;
         self.changed.send_replace(());

@@ -2,4 +2,6 @@
 
 mod graphql;
 mod mcp;
+mod opentelemetry;
+mod prometheus;
 mod support;

@@ -6,6 +6,8 @@ use std::process::{Child, ChildStdout, Command, Stdio};
 
 pub(crate) const MCP: &str = env!("CARGO_BIN_EXE_mcp");
 pub(crate) const GRAPHQL: &str = env!("CARGO_BIN_EXE_graphql");
+pub(crate) const OPENTELEMETRY: &str = env!("CARGO_BIN_EXE_opentelemetry");
+pub(crate) const PROMETHEUS: &str = env!("CARGO_BIN_EXE_prometheus");
 
 /// A running program, ended when this goes out of scope, by a panic too.
 pub(crate) struct Running {
