@@ -60,6 +60,7 @@
 //! | trust one issuer, several, or tenants | [`guide::issuers`](guide/issuers/index.html) |
 //! | know what a refused request is answered | [`guide::answers`](guide/answers/index.html) |
 //! | run it: a checklist, logs, alerts | [`guide::production`](guide/production/index.html) |
+//! | see what a service does: metrics, traces, logs | [`guide::observability`](guide/observability/index.html) |
 //! | find out why every token is refused | [`guide::troubleshooting`](guide/troubleshooting/index.html) |
 //! | come from another crate, or from code by hand | [`guide::migrating`](guide/migrating/index.html) |
 //! | know what is refused, and how that is shown | [`guide::security`](guide/security/index.html) |
@@ -83,7 +84,8 @@
 //! | `remote` | yes | Keys from a provider, over HTTP: `RemoteJwks`, `Issuer::discover`. Brings [reqwest](https://docs.rs/reqwest) with rustls, and [tokio](https://docs.rs/tokio). |
 //! | `axum` | | [`Jwt<C>`](Jwt) and `Scoped` as extractors. Brings `tracing`, to say in the log when the layer is missing. |
 //! | `config` | | Settings from TOML, YAML, JSON and the environment: [`config`]. |
-//! | `tracing` | | Events: refusals at `debug`, our own faults at `warn` and `error`. |
+//! | `tracing` | | Events and spans: refusals at `debug`, our own faults at `warn` and `error`. |
+//! | `metrics` | | Counters, histograms and gauges through the [metrics](https://docs.rs/metrics) facade: see [`guide::observability`](guide/observability/index.html). |
 //! | `issue` | | The issuing side: [`issue`]. |
 //! | `redis` | | State that instances share, on a Redis or Valkey server: [`binding::RedisReplayStore`], [`revocation::RedisRevocations`], refresh tokens and key rings. Brings [redis](https://docs.rs/redis) and tokio. |
 //! | `testing` | | A token authority for tests. |

@@ -18,7 +18,7 @@ use tower_jwt_auth::issue::{
     MemoryKeyStore, TokenIssuer,
 };
 use tower_jwt_auth::keys::{BoxError, RemoteJwks, ResponseBody, Transport};
-use tower_jwt_auth::{Algorithm, Issuer, Verifier};
+use tower_jwt_auth::{Algorithm, AuthError, Issuer, Verifier};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const ROTATIONS: usize = 10;
@@ -190,7 +190,7 @@ async fn over_the_network_ten_rotations_under_load_refuse_no_token() {
     for client in 0..4 {
         let issuer = TokenIssuer::builder(&name, rings[client % 2].clone()).audience("orders").lifetime(10 * second);
         let issuer = issuer.build().expect("valid");
-        let (ended, protected) = (Arc::clone(&ended), protected.clone());
+        let (ended, protected, keys) = (Arc::clone(&ended), protected.clone(), keys.clone());
         clients.spawn(async move {
             let mut pace = tokio::time::interval(Duration::from_millis(2));
             let mut kept: VecDeque<IssuedToken> = VecDeque::new();
@@ -205,7 +205,8 @@ async fn over_the_network_ten_rotations_under_load_refuse_no_token() {
                     let bearer = format!("Bearer {}", token.as_str());
                     let request = Request::get("/").header("authorization", bearer).body(()).expect("a request");
                     let response = protected.clone().oneshot(request).await.expect("infallible");
-                    assert_eq!(response.status(), StatusCode::OK, "{:?}", response.extensions());
+                    let error = response.extensions().get::<AuthError>();
+                    assert_eq!(response.status(), StatusCode::OK, "{error:?}, {:?}", keys.status());
                     answers += 1;
                 }
                 kept.push_back(fresh);
