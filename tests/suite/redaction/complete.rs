@@ -37,7 +37,7 @@ pub(super) fn check_types(shown: &BTreeSet<&'static str>) {
 
 /// Every event of the crate was sent.
 pub(super) fn check_events(events: &str) {
-    let source = std::fs::read_to_string(src().join("events.rs")).expect("a source");
+    let source = std::fs::read_to_string(src().join("events/mod.rs")).expect("a source");
     let messages = source.split("tracing::").skip(1).filter_map(|rest| {
         let (level, rest) = rest.split_once("!(")?;
         if !matches!(level, "debug" | "info" | "warn" | "error") {
@@ -45,7 +45,7 @@ pub(super) fn check_events(events: &str) {
         }
         // The message is the last string of the call; its end, after what is formatted into it, is enough.
         let call = rest.split_once(");").map_or(rest, |(call, _)| call);
-        let text = call.split('"').nth(1).expect("a message");
+        let text = call.rsplit('"').nth(1).expect("a message");
         Some(text.trim_start_matches("{what}").split(" (").next().unwrap_or(text).trim_end_matches('\\').to_owned())
     });
     let messages: Vec<_> = messages.collect();
