@@ -1,59 +1,36 @@
-//! Why is this token refused? The checks in the order in which they are made, and what each of them saw.
-//!
-//! For a person, with a file that holds a JWK set, or with a secret (the exit code is 1 when the token is refused, and 2
-//! when it could not be judged):
-//!
-//! ```text
-//! cargo run --example explain -- --token TOKEN --jwks FILE --issuer NAME --audience NAME
-//! cargo run --example explain -- --token TOKEN --secret TEXT
-//! ```
-//!
-//! The token may be pasted with its `Bearer` in front.
-//!
-//! For a program, a JSON object a line on standard input, and one in answer on standard output:
-//!
-//! ```text
-//! {"token": "…", "secret": "…", "algorithms": ["HS256"], "issuer": "…", "audience": "…", "typ": "at+jwt", "now": 1}
-//! {"accepted": false, "kind": "expired", "detail": "…", "checks": [{"check": "envelope", "ok": true, "saw": "…"}, …]}
-//! ```
-//!
-//! The keys are one of `jwks` (a JWK set or one JWK, as an object or as text), `secret` (text) and `pem`. Left out,
-//! `issuer` and `audience` may be any, `typ` is what the crate takes by default, `algorithms` are what the keys name,
-//! and `now` (Unix seconds) is the clock's. Keys that cannot be used refuse the token with `keys_unavailable`. A line
-//! that cannot be understood is answered with `{"error": "…"}`, an empty one not at all.
+//! A question about a token, as an object: its keys, its rules, and the checks in answer.
 
 use std::error::Error;
 use std::io::{self, BufRead, Write};
-use std::process::ExitCode;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower_jwt_auth::clock::{Clock, UnixTime};
 use tower_jwt_auth::keys::{Key, KeyError, KeyLookup, KeyQuery};
 use tower_jwt_auth::verify::{CheckReport, Explanation};
-use tower_jwt_auth::{Algorithm, ConfigError, Issuer, KeySet, Verifier};
+use tower_jwt_auth::{Algorithm, ConfigError, Issuer, KeySet, KeySource, Verifier};
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Question {
-    token: String,
-    jwks: Option<Value>,
-    secret: Option<String>,
-    pem: Option<String>,
-    algorithms: Option<Vec<String>>,
-    issuer: Option<String>,
-    audience: Option<String>,
-    typ: Option<String>,
-    now: Option<i64>,
+pub(crate) struct Question {
+    pub(crate) token: String,
+    pub(crate) jwks: Option<Value>,
+    pub(crate) secret: Option<String>,
+    pub(crate) pem: Option<String>,
+    pub(crate) algorithms: Option<Vec<String>>,
+    pub(crate) issuer: Option<String>,
+    pub(crate) audience: Option<String>,
+    pub(crate) typ: Option<String>,
+    pub(crate) now: Option<i64>,
 }
 
-async fn explain(question: Question) -> Result<Explanation, Box<dyn Error>> {
-    let listed = question.algorithms.map(|names| names.iter().map(|name| name.parse()).collect());
-    let listed: Option<Vec<Algorithm>> = listed.transpose()?;
-    let keys = match (question.jwks, question.secret, question.pem) {
+/// Judges the token with the keys of the question.
+pub(crate) async fn explain(question: Question) -> Result<Explanation, Box<dyn Error>> {
+    let listed = algorithms(&question)?;
+    let keys = match (&question.jwks, &question.secret, &question.pem) {
         (Some(jwks), None, None) => from_jwks(jwks, listed.as_deref()),
-        (None, Some(secret), None) => from_secret(&secret, listed.as_deref()),
-        (None, None, Some(pem)) => from_pem(&pem, listed.as_deref()),
+        (None, Some(secret), None) => from_secret(secret, listed.as_deref()),
+        (None, None, Some(pem)) => from_pem(pem, listed.as_deref()),
         _ => return Err("give the keys as one of `jwks`, `secret` and `pem`".into()),
     };
     let of_keys = || Some(keys.as_ref().ok()?.iter().map(Key::algorithm).collect());
@@ -64,6 +41,21 @@ async fn explain(question: Question) -> Result<Explanation, Box<dyn Error>> {
         Ok(keys) => KeyLookup::ready(keys.clone()),
         Err(error) => KeyLookup::failed(KeyError::new(error.to_string())),
     };
+    judge(question, source, algorithms).await
+}
+
+/// The algorithms that the question lists.
+pub(crate) fn algorithms(question: &Question) -> Result<Option<Vec<Algorithm>>, ConfigError> {
+    let names = question.algorithms.as_ref();
+    names.map(|names| names.iter().map(|name| name.parse()).collect()).transpose()
+}
+
+/// Judges the token with keys from anywhere.
+pub(crate) async fn judge(
+    question: Question,
+    source: impl KeySource,
+    algorithms: Option<Vec<Algorithm>>,
+) -> Result<Explanation, Box<dyn Error>> {
     let mut issuer = match question.issuer {
         Some(name) => Issuer::new(name, source),
         None => Issuer::danger_any_issuer(source),
@@ -84,10 +76,10 @@ async fn explain(question: Question) -> Result<Explanation, Box<dyn Error>> {
 }
 
 /// A JWK has one algorithm: its `alg`, else its curve's, else for RSA the first in the list, and RS256 without one.
-fn from_jwks(jwks: Value, listed: Option<&[Algorithm]>) -> Result<KeySet, ConfigError> {
+fn from_jwks(jwks: &Value, listed: Option<&[Algorithm]>) -> Result<KeySet, ConfigError> {
     let jwks = match jwks {
-        Value::String(text) => serde_json::from_str(&text).map_err(|_| ConfigError::new("`jwks` is not JSON"))?,
-        object => object,
+        Value::String(text) => serde_json::from_str(text).map_err(|_| ConfigError::new("`jwks` is not JSON"))?,
+        object => object.clone(),
     };
     let set = if jwks.get("kty").is_some() { json!({ "keys": [jwks] }) } else { jwks };
     let is_rsa = |algorithm: &&Algorithm| algorithm.name().starts_with(['R', 'P']);
@@ -146,7 +138,8 @@ fn to_json(explanation: &Explanation) -> Value {
     })
 }
 
-async fn answer_lines() -> Result<(), Box<dyn Error>> {
+/// Answers a question a line.
+pub(crate) async fn answer_lines() -> Result<(), Box<dyn Error>> {
     let mut output = io::stdout().lock();
     // Bytes and not text: a line that is no UTF-8 is one more line that is not JSON.
     for line in io::stdin().lock().split(b'\n') {
@@ -165,91 +158,4 @@ async fn answer_lines() -> Result<(), Box<dyn Error>> {
         writeln!(output, "{answer}")?;
     }
     Ok(())
-}
-
-fn print_for_a_person(explanation: &Explanation, notes: &[&str]) {
-    let error = explanation.error();
-    for check in explanation.checks() {
-        let verdict = if check.ok() { "ok" } else { "FAILED" };
-        // A token must not control the terminal.
-        let saw = check.saw().replace(char::is_control, "\u{fffd}");
-        println!("{verdict:<8}{:<11}{saw}", check.check().label());
-    }
-    // Right above the verdict, which they qualify.
-    for note in notes {
-        println!("{note}");
-    }
-    match error {
-        Some(error) => println!("refused: {} ({error})", error.kind()),
-        None => println!("accepted"),
-    }
-}
-
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    let Some(mut question) = options() else {
-        answer_lines().await?;
-        return Ok(ExitCode::SUCCESS);
-    };
-    let mut notes = Vec::new();
-    if let Some(token) = without_scheme(&question.token) {
-        question.token = token.to_owned();
-        notes.push("the `Bearer` in front of the token is left out");
-    }
-    notes.extend(not_checked(&question));
-    let explanation = explain(question).await.unwrap_or_else(|error| refuse(&error.to_string()));
-    print_for_a_person(&explanation, &notes);
-    Ok(ExitCode::from(u8::from(!explanation.accepted())))
-}
-
-/// The token of a pasted header, whose scheme is spelled in any case (RFC 9110 §11.1).
-fn without_scheme(pasted: &str) -> Option<&str> {
-    let (scheme, token) = pasted.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim_start_matches(' '))
-}
-
-fn not_checked(question: &Question) -> Option<&'static str> {
-    match (&question.issuer, &question.audience) {
-        (None, None) => Some("issuer and audience not checked (give --issuer, --audience)"),
-        (None, Some(_)) => Some("issuer not checked (give --issuer)"),
-        (Some(_), None) => Some("audience not checked (give --audience)"),
-        (Some(_), Some(_)) => None,
-    }
-}
-
-/// The question that the options ask, or none without options.
-fn options() -> Option<Question> {
-    if std::env::args().len() <= 1 {
-        return None;
-    }
-    let (mut token, mut file, mut question) = (None, None, Question::default());
-    let mut options = std::env::args().skip(1);
-    while let Some(option) = options.next() {
-        let value = match option.as_str() {
-            "--token" => &mut token,
-            "--jwks" => &mut file,
-            "--secret" => &mut question.secret,
-            "--issuer" => &mut question.issuer,
-            "--audience" => &mut question.audience,
-            _ => refuse(&format!("{option}: {OPTIONS}")),
-        };
-        *value = Some(options.next().unwrap_or_else(|| refuse(&format!("{option} has no value: {OPTIONS}"))));
-    }
-    question.token = token.unwrap_or_else(|| refuse(&format!("the token is missing: {OPTIONS}")));
-    if file.is_some() == question.secret.is_some() {
-        refuse(&format!("give the keys as one of --jwks and --secret: {OPTIONS}"));
-    }
-    question.jwks = file.map(|file| match std::fs::read_to_string(&file) {
-        Ok(text) => text.into(),
-        Err(error) => refuse(&format!("{file}: {error}")),
-    });
-    Some(question)
-}
-
-const OPTIONS: &str = "the options are `--token TOKEN`, one of `--jwks FILE` and `--secret TEXT`, and, to check them, \
-                       `--issuer NAME` and `--audience NAME`; without any, standard input is read";
-
-fn refuse(what: &str) -> ! {
-    eprintln!("error: {what}");
-    std::process::exit(2)
 }

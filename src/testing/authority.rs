@@ -122,7 +122,7 @@ impl Authority {
         self
     }
 
-    /// Adds a key of another algorithm, or of the same, with which tokens are signed from now on; the older ones stay
+    /// Adds a key, with which tokens are signed from now on; the older ones stay
     /// published. Keys are called `key-1`, `key-2` and so on.
     ///
     /// # Panics
@@ -145,9 +145,6 @@ impl Authority {
     /// authority.rotate();
     /// authority.withdraw("key-3");
     /// ```
-    ///
-    /// # Panics
-    /// Never: the backend has the algorithm.
     pub fn rotate(&self) {
         let mut ring = self.lock();
         let algorithm = ring.newest().key.algorithm();
