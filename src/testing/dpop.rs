@@ -15,12 +15,11 @@ use crate::jose::compact::encode;
 /// A client with a key of its own, which makes proofs for the tokens that are bound to it.
 ///
 /// ```
-/// use serde_json::json;
 /// use tower_jwt_auth::Algorithm;
 /// use tower_jwt_auth::testing::{Authority, DpopClient};
 ///
 /// let (authority, client) = (Authority::new(Algorithm::ES256), DpopClient::new(Algorithm::ES256));
-/// let token = authority.token().claim("cnf", json!({"jkt": client.thumbprint()})).sign();
+/// let token = authority.token().bound_to(&client).sign();
 /// let proof = client.proof("GET", "https://api.example.com/orders", &token).sign();
 /// # let _ = proof;
 /// ```

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::explain::{Check, Observe};
 use super::issuer::Trusted;
 use super::resolver::IssuerResolver;
+use super::words;
 use crate::claims::{self, Audience, Confirmation, Registered, Time};
 use crate::clock::UnixTime;
 use crate::error::{AuthError, AuthErrorKind};
@@ -210,15 +211,21 @@ impl<'s> Search<'s> {
                     }
                     self.mismatch = true;
                 }
-                Found::OtherAlgorithm => return Some(Err(AuthErrorKind::UnknownKey.into())),
+                Found::OtherAlgorithm => {
+                    see.saw(Check::Key, || format!("kid {:?} is a key of another algorithm", kid.unwrap_or("(none)")));
+                    return Some(Err(AuthErrorKind::UnknownKey.into()));
+                }
                 Found::Nothing => {}
             }
         }
         // A bad signature under a known kid is final: forged tokens must not buy fetches.
         let known = kid.is_some_and(|kid| set.knows(kid));
         if known || self.is_retry {
-            let kind = if self.mismatch { AuthErrorKind::InvalidSignature } else { AuthErrorKind::UnknownKey };
-            return Some(Err(kind.into()));
+            if self.mismatch {
+                return Some(Err(AuthErrorKind::InvalidSignature.into()));
+            }
+            see.saw(Check::Key, || format!("kid {:?}, {}", kid.unwrap_or("(none)"), say_keys(set)));
+            return Some(Err(AuthErrorKind::UnknownKey.into()));
         }
         self.tried = Some(set.clone());
         self.is_retry = true;
@@ -246,7 +253,9 @@ impl Trusted {
                 Time::Wrong => "not a number".to_owned(),
             };
             let [exp, nbf, iat] = [registered.exp, registered.nbf, registered.iat].map(say);
-            format!("exp {exp}, nbf {nbf}, iat {iat}; now {}, leeway {} s", now.as_secs(), self.time.leeway.as_secs())
+            let leeway = self.time.leeway;
+            let words = words::times(registered, now, leeway);
+            format!("{words}exp {exp}, nbf {nbf}, iat {iat}; now {}, leeway {} s", now.as_secs(), leeway.as_secs())
         });
         let times = Times::try_from(registered)?;
         self.time.check(times, now)?;
@@ -314,6 +323,18 @@ impl Trusted {
 
 fn say(text: Option<&str>) -> String {
     text.map_or("missing or not a string".to_owned(), |text| format!("{text:?}"))
+}
+
+/// The keys of a source, for whoever looks for one that is not there.
+fn say_keys(set: &KeySet) -> String {
+    const MOST: usize = 10;
+    let say = |key: &Key| format!("{:?} ({})", key.kid().unwrap_or("(none)"), key.algorithm());
+    let mut keys: Vec<_> = set.iter().take(MOST).map(say).collect();
+    if set.len() > MOST {
+        keys.push(format!("and {} more", set.len() - MOST));
+    }
+    let keys = if keys.is_empty() { "none".to_owned() } else { keys.join(", ") };
+    format!("the keys at hand: {keys}")
 }
 
 fn say_audience(audience: &Audience<'_>) -> String {

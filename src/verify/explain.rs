@@ -102,8 +102,9 @@ impl CheckReport {
         self.ok
     }
 
-    /// What it looked at, for the person who has the token. It may hold claims; it never holds a key, a secret or a
-    /// signature.
+    /// What it looked at, for the person who has the token: both sides of a comparison, times in words and in Unix
+    /// seconds, the `kid`s at hand where the token's is not among them. It may hold claims; it never holds a key, a
+    /// secret or a signature.
     pub fn saw(&self) -> &str {
         &self.saw
     }

@@ -42,6 +42,7 @@ mod mismatch;
 pub(crate) mod model;
 mod resolver;
 mod verifier;
+mod words;
 
 pub use cache::TokenCache;
 pub use explain::{Check, CheckReport, Explanation};

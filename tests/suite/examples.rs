@@ -27,7 +27,7 @@ fn program(example: &str) -> PathBuf {
 /// An example with the options given, and with none from the environment.
 pub(crate) fn command(example: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program(example));
-    command.args(arguments).env_remove("ISSUER").env_remove("AUDIENCE").env_remove("PORT");
+    command.args(arguments).env_remove("ISSUER").env_remove("AUDIENCE").env_remove("PORT").env_remove("TOKEN");
     command
 }
 
@@ -602,11 +602,14 @@ fn a_person_reads_a_check_a_line() {
     let text = String::from_utf8(accepted.stdout).expect("UTF-8");
     let names: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("ok ")?.split_whitespace().next()).collect();
     assert_eq!(names, CHECKS);
-    assert_eq!(text.lines().last(), Some("accepted"));
+    assert_eq!(text.lines().next(), Some("accepted"));
+    assert!(text.contains("valid for 4 minutes") || text.contains("valid for 5 minutes"), "{text}");
 
     let text = String::from_utf8(expired.stdout).expect("UTF-8");
     assert_eq!(text.lines().filter(|line| line.starts_with("FAILED  time ")).count(), 1, "{text}");
-    assert_eq!(text.lines().last(), Some("refused: expired (the token has expired)"));
+    let first = text.lines().next().unwrap_or_default();
+    assert!(first.starts_with("refused (expired): the token has expired: expired 1 minute"), "{text}");
+    assert!(text.lines().nth(1).is_some_and(|line| line.starts_with("try: get a new token")), "{text}");
     assert!(!String::from_utf8(hostile.stdout).expect("UTF-8").contains('\u{1b}'));
 
     let gone = run("explain", &["--token", "a.b.c", "--jwks", jwks]);
@@ -639,26 +642,121 @@ fn a_person_gives_a_secret_and_reads_what_was_not_checked() {
         "audience not checked (give --audience)",
     );
     let left_out = "the `Bearer` in front of the token is left out";
-    let other = "refused: invalid_audience (";
-    // token, options, the lines after the checks (the last one by its beginning)
-    let cases: [(String, &[&str], &[&str]); 8] = [
-        (token.clone(), &[], &[both, "accepted"]),
-        (token.clone(), &["--audience", "orders"], &[issuer, "accepted"]),
-        (token.clone(), &["--issuer", "joe"], &[audience, "accepted"]),
-        (token.clone(), &["--issuer", "joe", "--audience", "orders"], &["accepted"]),
-        (token.clone(), &["--issuer", "joe", "--audience", "other"], &[other]),
-        (format!("Bearer {token}"), &["--issuer", "joe", "--audience", "orders"], &[left_out, "accepted"]),
-        (format!("bEARER  {token}"), &[], &[left_out, both, "accepted"]),
-        (format!("Basic {token}"), &[], &[both, "refused: malformed_token ("]),
+    let accepted = "accepted";
+    // token, options, the first line by its beginning, the notes
+    let cases: [(String, &[&str], &str, &[&str]); 11] = [
+        (token.clone(), &[], accepted, &[both]),
+        (token.clone(), &["--audience", "orders"], accepted, &[issuer]),
+        (token.clone(), &["--issuer", "joe"], accepted, &[audience]),
+        (token.clone(), &["--issuer", "joe", "--audience", "orders"], accepted, &[]),
+        (
+            token.clone(),
+            &["--issuer", "joe", "--audience", "other"],
+            r#"refused (invalid_audience): the token is for another audience: "orders", expected: ["other"]"#,
+            &[],
+        ),
+        (
+            token.clone(),
+            &["--issuer", "Joe"],
+            r#"refused (invalid_issuer): the token's issuer is not trusted: "joe", trusted: "Joe""#,
+            &[audience],
+        ),
+        (token.clone(), &["--typ", "at+jwt"], "refused (wrong_type): ", &[both]),
+        (format!("Bearer {token}"), &["--issuer", "joe", "--audience", "orders"], accepted, &[left_out]),
+        (format!("bEARER  {token}"), &[], accepted, &[left_out, both]),
+        (format!(" authorization:Bearer {}\r\n {}\n", &token[..20], &token[20..]), &[], "refused (", &[left_out, both]),
+        (format!("Basic {token}"), &[], "refused (malformed_token): ", &[both]),
     ];
-    for (token, options, expected) in cases {
+    for (token, options, first, notes) in cases {
         let output = run("explain", &[&["--token", &token, "--secret", SECRET], options].concat());
-        let is_accepted = expected.ends_with(&["accepted"]);
-        assert_eq!(output.status.code(), Some(i32::from(!is_accepted)), "{output:?}");
+        assert_eq!(output.status.code(), Some(i32::from(first != accepted)), "{output:?}");
         let text = String::from_utf8(output.stdout).expect("UTF-8");
-        let is_check = |line: &&str| line.starts_with("ok ") || line.starts_with("FAILED ");
-        let lines: Vec<_> = text.lines().skip_while(is_check).collect();
-        assert_eq!(lines.len(), expected.len(), "{text}");
-        assert!(lines.iter().zip(expected).all(|(line, beginning)| line.starts_with(beginning)), "{text}");
+        assert!(text.lines().next().is_some_and(|line| line.starts_with(first)), "{text}");
+        let parts: Vec<_> = text.split("\n\n").collect();
+        assert_eq!(parts.get(2).map_or(Vec::new(), |part| part.lines().collect()), notes, "{text}");
     }
+}
+
+/// An explanation of a token that is piped in, with these arguments and `TOKEN`.
+fn piped(token: &[u8], arguments: &[&str], from_environment: Option<&str>) -> (Option<i32>, String) {
+    let mut command = command("explain", arguments);
+    if let Some(token) = from_environment {
+        command.env("TOKEN", token);
+    }
+    let mut program = Running::spawn(command.stderr(Stdio::null()));
+    let mut input = program.input();
+    let token = token.to_vec();
+    // It may end without having read it.
+    let writer = std::thread::spawn(move || input.write_all(&token).is_ok());
+    let mut text = String::new();
+    program.output.read_to_string(&mut text).expect("UTF-8");
+    let code = program.child.wait().expect("it ends").code();
+    writer.join().expect("no panic");
+    (code, text)
+}
+
+#[test]
+fn a_token_is_piped_in_or_in_the_environment_and_may_have_been_broken() {
+    let token = signed_with_the_secret(&json!({ "iss": "joe", "aud": "orders", "exp": now() - 180 }));
+    let file = std::env::temp_dir().join(format!("explain-secret-{}", std::process::id()));
+    std::fs::write(&file, format!("{SECRET}\n")).expect("the folder for temporary files is there");
+    let path = file.to_str().expect("UTF-8");
+    let keys = ["--secret-file", path];
+    let first = |(code, text): (Option<i32>, String)| (code, text.lines().next().unwrap_or_default().to_owned());
+    let expired = |(code, line): (Option<i32>, String)| {
+        assert_eq!(code, Some(1), "{line}");
+        assert!(line.starts_with("refused (expired): the token has expired: expired 3 minutes"), "{line}");
+    };
+    expired(first(piped(token.as_bytes(), &keys, None)));
+    expired(first(piped(token.as_bytes(), &[&["-"][..], &keys].concat(), Some("a.b.c"))));
+    expired(first(piped(b"", &keys, Some(&token))));
+    expired(first(piped(b"", &[&[token.as_str()][..], &keys].concat(), None)));
+    let broken = format!("Authorization: Bearer {}\r\n{}\n{}\n", &token[..30], &token[30..60], &token[60..]);
+    expired(first(piped(broken.as_bytes(), &keys, None)));
+
+    assert_eq!(piped(b"", &keys, None), (Some(2), String::new()), "no token");
+    assert_eq!(piped(b"\xff", &keys, None).0, Some(2), "no text");
+    let (code, long) = piped("a".repeat(300_000).as_bytes(), &keys, None);
+    assert!(code == Some(1) && long.starts_with("refused (token_too_long)"), "{long}");
+    // Neither the secret nor a signature is shown.
+    let (_, text) = piped(token.as_bytes(), &keys, None);
+    let signature = token.rsplit('.').next().expect("a signature");
+    assert!(!text.contains(signature) && !text.contains(SECRET), "{text}");
+
+    std::fs::write(&file, "short").expect("it was written before");
+    let (code, text) = piped(token.as_bytes(), &keys, None);
+    std::fs::remove_file(&file).expect("it was written");
+    assert!(code == Some(2) && text.starts_with("refused (keys_unavailable)"), "{code:?} {text}");
+
+    let help = run("explain", &["--help"]);
+    let text = String::from_utf8(help.stdout).expect("UTF-8");
+    assert!(help.status.success() && ["--issuer URL", "--jwks", "TOKEN"].iter().all(|name| text.contains(name)));
+}
+
+// Two threads at least: the program holds one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_keys_of_a_provider_are_fetched_and_an_unknown_kid_is_shown_beside_them() {
+    let is_up = Arc::new(AtomicBool::new(true));
+    let authority = serve_provider(&is_up).await;
+    let jwks = format!("{}/jwks", authority.name());
+    let token = authority.token().sign();
+    let unknown = authority.token().header("kid", "other").sign();
+    let not_there =
+        r#"refused (unknown_key): no key of the issuer fits the token: kid "other", the keys at hand: "key-1" (ES256)"#;
+    for keys in [&["--issuer", authority.name()][..], &["--issuer", "x", "--jwks", &jwks], &["--jwks", &jwks]] {
+        let (code, text) = piped(token.as_bytes(), keys, None);
+        let is_issuer_wrong = keys.contains(&"x");
+        assert_eq!(code, Some(i32::from(is_issuer_wrong)), "{text}");
+        assert!(text.contains(&format!("\nkeys: 1, from {jwks}, fetched ")), "{text}");
+        let (code, text) = piped(unknown.as_bytes(), keys, None);
+        let first = text.lines().next().unwrap_or_default();
+        // Whose issuer is wrong anyway is not saved by any key.
+        let expected = if is_issuer_wrong { "refused (invalid_issuer): " } else { not_there };
+        assert!(code == Some(1) && first.starts_with(expected), "{text}");
+    }
+    is_up.store(false, Ordering::SeqCst);
+    let (code, text) = piped(token.as_bytes(), &["--issuer", authority.name()], None);
+    assert_eq!((code, text.as_str()), (Some(2), ""));
+    let (code, _) = piped(token.as_bytes(), &["--issuer", "http://login.example"], None);
+    assert_eq!(code, Some(2), "https, or loopback");
 }

@@ -9,16 +9,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::{Request, Response, StatusCode};
-use tokio::sync::watch;
 use tower::limit::ConcurrencyLimitLayer;
 use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_jwt_auth::extract::{self, Credential};
 use tower_jwt_auth::forward::{CallerToken, RelayError, RelayToken, RelayTokenService};
-use tower_jwt_auth::keys::{KeyLookup, KeyQuery};
 use tower_jwt_auth::layer::JwtAuthService;
 use tower_jwt_auth::rejection::{EmptyBody, Rejection};
-use tower_jwt_auth::testing::Authority;
-use tower_jwt_auth::{Algorithm, AnyJwt, AuthError, AuthErrorKind, Issuer, Jwt, JwtAuth, KeySet, KeySource, Verifier};
+use tower_jwt_auth::testing::{Authority, TestKeys};
+use tower_jwt_auth::{Algorithm, AnyJwt, AuthError, AuthErrorKind, Jwt, JwtAuth, KeySet, Verifier};
 
 use crate::support::Claims;
 
@@ -31,40 +29,17 @@ async fn subject(request: Request<String>) -> Result<Response<String>, Infallibl
     Ok(Response::new(jwt.claims().sub.clone()))
 }
 
-/// Keys that are known, and a retry that waits until it is let go.
-#[derive(Clone)]
-struct Gated {
-    known: KeySet,
-    after: KeySet,
-    open: watch::Receiver<bool>,
-    polled: Arc<AtomicUsize>,
+/// An authority whose second key is not known before its keys heal.
+fn gated() -> (Authority, TestKeys) {
+    let authority = Authority::new(Algorithm::ES256);
+    let keys = authority.keys();
+    keys.hang();
+    authority.rotate();
+    (authority, keys)
 }
 
-impl KeySource for Gated {
-    fn lookup(&self, query: &KeyQuery<'_>) -> KeyLookup<'_> {
-        if !query.is_retry() {
-            return KeyLookup::ready(&self.known);
-        }
-        KeyLookup::pending(async {
-            self.polled.fetch_add(1, Ordering::Relaxed);
-            let _ = self.open.clone().wait_for(|open| *open).await;
-            Ok(self.after.clone())
-        })
-    }
-}
-
-/// An authority whose second key is not known before the gate opens.
-fn gated() -> (Authority, Gated, watch::Sender<bool>) {
-    let mut authority = Authority::new(Algorithm::ES256);
-    let known = authority.key_set();
-    authority.add_key(Algorithm::ES256);
-    let (gate, open) = watch::channel(false);
-    let after = authority.key_set();
-    (authority, Gated { known, after, open, polled: Arc::default() }, gate)
-}
-
-fn layer(authority: &Authority, keys: impl KeySource) -> JwtAuth<Claims> {
-    JwtAuth::new(Issuer::new(authority.name(), keys).audience(authority.audience())).expect("valid")
+fn layer(authority: &Authority, keys: &TestKeys) -> JwtAuth<Claims> {
+    JwtAuth::new(authority.trusted_with(keys.clone())).expect("valid")
 }
 
 #[tokio::test]
@@ -135,30 +110,29 @@ async fn the_service_that_was_polled_ready_is_the_one_called() {
 
 #[tokio::test]
 async fn what_is_called_after_waiting_has_been_polled_ready() {
-    let (authority, keys, gate) = gated();
+    let (authority, keys) = gated();
     let mut service = ServiceBuilder::new()
-        .layer(layer(&authority, keys))
+        .layer(layer(&authority, &keys))
         .layer(ConcurrencyLimitLayer::new(1))
         .service(service_fn(subject));
     let waiting = service.ready().await.expect("infallible").call(request(&authority.token().sign()));
     let waiting = tokio::spawn(waiting);
     tokio::task::yield_now().await;
-    gate.send(true).expect("a receiver");
+    keys.heal();
     let response = waiting.await.expect("no panic").expect("infallible");
     assert_eq!((response.status(), response.body().as_str()), (StatusCode::OK, "user-1"));
 }
 
 #[tokio::test]
 async fn a_forged_kid_that_waits_does_not_delay_a_request_whose_key_is_known() {
-    let (authority, keys, gate) = gated();
-    let polled = Arc::clone(&keys.polled);
+    let (authority, keys) = gated();
     let mut service = ServiceBuilder::new()
-        .layer(layer(&authority, keys))
+        .layer(layer(&authority, &keys))
         .layer(ConcurrencyLimitLayer::new(1))
         .service(service_fn(subject));
     let forged = authority.token().header("kid", "forged").sign();
     let waiting = tokio::spawn(service.ready().await.expect("infallible").call(request(&forged)));
-    while polled.load(Ordering::Relaxed) == 0 {
+    while keys.waiting() == 0 {
         tokio::task::yield_now().await;
     }
     // The only permit of the inner service is free, for this instance and for others.
@@ -169,7 +143,7 @@ async fn a_forged_kid_that_waits_does_not_delay_a_request_whose_key_is_known() {
         assert_eq!(response.expect("infallible").status(), StatusCode::OK);
     }
     assert!(!waiting.is_finished());
-    gate.send(true).expect("a receiver");
+    keys.heal();
     let refused = waiting.await.expect("no panic").expect("infallible");
     assert_eq!(refused.extensions().get::<AuthError>().map(AuthError::kind), Some(AuthErrorKind::UnknownKey));
 }
@@ -263,9 +237,9 @@ async fn bodies_need_not_be_clone_or_send_and_errors_need_not_be_errors() {
     #[derive(Debug, PartialEq)]
     struct NoError;
 
-    let (authority, keys, gate) = gated();
+    let (authority, keys) = gated();
     let seen = Rc::new(Cell::new(0));
-    let service = layer(&authority, keys).layer(service_fn(async |request: Request<Body>| {
+    let service = layer(&authority, &keys).layer(service_fn(async |request: Request<Body>| {
         request.body().0.set(request.body().0.get() + 1);
         Err::<Response<String>, _>(NoError)
     }));
@@ -273,7 +247,7 @@ async fn bodies_need_not_be_clone_or_send_and_errors_need_not_be_errors() {
     let known = authority.token().with_key(0).sign();
     assert_eq!(service.clone().oneshot(with_body(known)).await.expect_err("the inner error"), NoError);
     let waiting = service.oneshot(with_body(authority.token().sign()));
-    gate.send(true).expect("a receiver");
+    keys.heal();
     assert_eq!(waiting.await.expect_err("the inner error"), NoError);
     assert_eq!(seen.get(), 2);
 }

@@ -58,5 +58,6 @@ mod support;
 #[cfg(feature = "redis")]
 mod tcp_proxy;
 mod tenants;
+mod testing;
 mod vectors;
 mod verification;

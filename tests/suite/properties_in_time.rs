@@ -1,17 +1,15 @@
 //! What holds under any order of events: rotation, expiry, revocation, outages, and clocks that step.
 
 use std::cell::Cell;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 use tower_jwt_auth::clock::{Clock, UnixTime};
-use tower_jwt_auth::keys::{KeyError, KeyLookup, KeyQuery};
 use tower_jwt_auth::revocation::RevocationList;
-use tower_jwt_auth::testing::Authority;
-use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, KeySet, TokenCache, Verifier};
+use tower_jwt_auth::testing::{Authority, TestKeys};
+use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, TokenCache, Verifier};
 
 use crate::support::verdict;
 
@@ -64,7 +62,7 @@ struct World {
     authority: Authority,
     keys: usize,
     clock: Clock,
-    published: Arc<Mutex<Option<KeySet>>>,
+    source: TestKeys,
     list: RevocationList,
     cached: Verifier<Value>,
     plain: Verifier<Value>,
@@ -76,15 +74,10 @@ impl World {
         let clock = Clock::manual(UnixTime::from_secs(1_700_000_000));
         // The cheapest keys: what is tried here is not the signature.
         let authority = Authority::new(Algorithm::EdDSA).with_clock(clock.clone());
-        let published = Arc::new(Mutex::new(Some(authority.key_set())));
+        let source = authority.keys();
         let list = RevocationList::builder().max_lifetime(HOUR).clock(clock.clone()).build();
         let verifier = |cache: Option<TokenCache>| {
-            let published = Arc::clone(&published);
-            let source = move |_: &KeyQuery<'_>| match &*published.lock().expect("not poisoned") {
-                Some(set) => KeyLookup::ready(set.clone()),
-                None => KeyLookup::failed(KeyError::new("too old")),
-            };
-            let issuer = Issuer::new(authority.name(), source).audience(authority.audience()).max_lifetime(HOUR);
+            let issuer = authority.trusted_with(source.clone()).max_lifetime(HOUR);
             let builder = Verifier::builder().trust(issuer).clock(clock.clone()).revocation(list.clone());
             match cache {
                 Some(cache) => builder.cache(cache).build(),
@@ -93,15 +86,17 @@ impl World {
         };
         let (cached, plain) = (verifier(Some(TokenCache::new(20))).expect("valid"), verifier(None).expect("valid"));
         let tokens = vec![authority.token().sign()];
-        Self { keys: 1, clock, published, list, cached, plain, tokens, authority }
+        Self { keys: 1, clock, source, list, cached, plain, tokens, authority }
     }
 
+    /// The source is well again, and has read these keys anew; without any it has none to give.
     fn publish(&self, is_kept: impl Fn(usize) -> bool) {
-        let all: Value = serde_json::from_str(&self.authority.jwks()).expect("JSON");
-        let keys = all["keys"].as_array().expect("keys").iter().enumerate();
-        let kept: Vec<_> = keys.filter(|(at, _)| is_kept(*at)).map(|(_, key)| key.clone()).collect();
-        *self.published.lock().expect("not poisoned") = (!kept.is_empty())
-            .then(|| KeySet::jwk_set(serde_json::json!({ "keys": kept }).to_string()).expect("valid"));
+        for at in 0..self.keys {
+            let kid = format!("key-{}", at + 1);
+            if is_kept(at) { self.authority.publish(&kid) } else { self.authority.withdraw(&kid) }
+        }
+        self.source.forget();
+        if (0..self.keys).any(is_kept) { self.source.heal() } else { self.source.fail() }
     }
 
     fn happens(&mut self, event: &Event) {
@@ -113,13 +108,16 @@ impl World {
                 self.tokens.push(if *is_tampered { token.tampered().sign() } else { token.sign() });
             }
             Event::AddKey if self.keys < 4 => {
-                self.authority.add_key(Algorithm::EdDSA);
+                self.authority.rotate();
                 self.keys += 1;
                 self.publish(|_| true);
             }
             Event::Publish { kept } => self.publish(|at| kept[at]),
             Event::AddKey | Event::ReadAgain => self.publish(|_| true),
-            Event::LoseKeys => *self.published.lock().expect("not poisoned") = None,
+            Event::LoseKeys => {
+                self.source.fail();
+                self.source.forget();
+            }
             Event::Advance(seconds) => self.clock.advance(Duration::from_secs(*seconds)),
             Event::StepBack(seconds) => self.clock.set(UnixTime::from_secs(self.clock.now().as_secs() - seconds)),
             Event::Revoke(jti) => {

@@ -20,9 +20,8 @@ use tower_jwt_auth::binding::{Dpop, PeerCertificate, ReplayCheck, ReplayStore, U
 use tower_jwt_auth::clock::{Clock, UnixTime};
 use tower_jwt_auth::extract::{BearerHeader, Header};
 use tower_jwt_auth::forward::{CallerToken, RelayError, RelayErrorKind, RelayToken};
-use tower_jwt_auth::keys::{KeyLookup, KeyQuery, KeySource};
 use tower_jwt_auth::testing::{Authority, DpopClient};
-use tower_jwt_auth::{Algorithm, Issuer, Jwt, JwtAuth, KeySet, Verifier};
+use tower_jwt_auth::{Algorithm, Jwt, JwtAuth, Verifier};
 
 use crate::forward::{AUTHORITY, auth, bearer, token};
 use crate::support::Claims;
@@ -233,15 +232,17 @@ async fn a_token_is_relayed_as_long_as_its_verifier_would_accept_it() {
 
 #[tokio::test]
 async fn a_token_is_kept_where_that_was_asked_for_and_it_was_verified() {
-    /// Keys that have to be waited for.
-    struct Later(KeySet);
-    impl KeySource for Later {
-        fn lookup(&self, _: &KeyQuery<'_>) -> KeyLookup<'_> {
-            KeyLookup::pending(async { Ok(self.0.clone()) })
+    // Keys that have to be waited for.
+    let keys = AUTHORITY.with(Authority::keys);
+    keys.hang();
+    keys.forget();
+    let later = AUTHORITY.with(|authority| authority.trusted_with(keys.clone()));
+    tokio::spawn(async move {
+        while keys.waiting() == 0 {
+            tokio::task::yield_now().await;
         }
-    }
-    let later = AUTHORITY
-        .with(|authority| Issuer::new(authority.name(), Later(authority.key_set())).audience(authority.audience()));
+        keys.heal();
+    });
     let plain = || JwtAuth::<Claims>::new(AUTHORITY.with(Authority::trusted)).expect("valid");
     let alice = token(&json!({"sub": "alice"}));
     let from = |name: &str, value: String| Request::builder().header(name, value).body(()).expect("a request");

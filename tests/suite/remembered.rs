@@ -1,13 +1,12 @@
 //! Remembered verdicts: the same as without a cache, whatever changes in between.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
 use tower_jwt_auth::clock::{Clock, UnixTime};
-use tower_jwt_auth::keys::{KeyError, KeyLookup, KeyQuery};
-use tower_jwt_auth::testing::Authority;
-use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, KeySet, TokenCache, Verifier};
+use tower_jwt_auth::testing::{Authority, TestKeys};
+use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, TokenCache, Verifier};
 
 use crate::support::verdict;
 
@@ -15,7 +14,7 @@ use crate::support::verdict;
 struct World {
     authority: Authority,
     clock: Clock,
-    keys: Arc<Mutex<Option<KeySet>>>,
+    keys: TestKeys,
     cache: TokenCache,
     verifier: Verifier<Value>,
 }
@@ -23,7 +22,7 @@ struct World {
 fn world() -> World {
     let clock = Clock::manual(UnixTime::from_secs(1_700_000_000));
     let authority = Authority::new(Algorithm::ES256).with_clock(clock.clone());
-    let keys = Arc::new(Mutex::new(Some(authority.key_set())));
+    let keys = authority.keys();
     let cache = TokenCache::new(100);
     let verifier = verifier(&authority, &clock, &keys, Some(&cache), |issuer| issuer);
     World { authority, clock, keys, cache, verifier }
@@ -32,16 +31,11 @@ fn world() -> World {
 fn verifier(
     authority: &Authority,
     clock: &Clock,
-    keys: &Arc<Mutex<Option<KeySet>>>,
+    keys: &TestKeys,
     cache: Option<&TokenCache>,
     rules: impl FnOnce(Issuer) -> Issuer,
 ) -> Verifier<Value> {
-    let keys = Arc::clone(keys);
-    let source = move |_: &KeyQuery<'_>| match &*keys.lock().expect("not poisoned") {
-        Some(set) => KeyLookup::ready(set.clone()),
-        None => KeyLookup::failed(KeyError::new("too old")),
-    };
-    let issuer = rules(Issuer::new(authority.name(), source).audience(authority.audience()));
+    let issuer = rules(authority.trusted_with(keys.clone()));
     let builder = Verifier::builder().trust(issuer).clock(clock.clone());
     let builder = match cache {
         Some(cache) => builder.cache(cache.clone()),
@@ -60,10 +54,6 @@ impl World {
         // The first proof is kept, so that its place is not given to the second.
         let first = self.verifier.verify(token).await.expect("valid");
         self.place(token).await == Ok(std::ptr::from_ref(first.claims()))
-    }
-
-    fn set_keys(&self, keys: Option<KeySet>) {
-        *self.keys.lock().expect("not poisoned") = keys;
     }
 }
 
@@ -115,28 +105,27 @@ async fn a_remembered_token_ends_with_its_exp_and_after_five_minutes_is_verified
 
 #[tokio::test]
 async fn an_entry_stands_only_while_the_very_key_that_verified_it_is_handed_out() {
-    let mut world = world();
+    let world = world();
     let token = world.authority.token().expires_in(9999).sign();
     let kidless = world.authority.token().without_header("kid").sign();
     assert!(world.is_remembered(&token).await && world.is_remembered(&kidless).await);
-    let same = world.keys.lock().expect("not poisoned").clone();
-
-    world.set_keys(None);
+    world.keys.fail();
+    world.keys.forget();
     assert_eq!(world.place(&token).await, Err(Kind::KeysUnavailable), "a source past its stale bound");
-    world.set_keys(same);
+    world.keys.heal();
     assert!(world.is_remembered(&token).await);
 
     let before = world.verifier.verify(&token).await.expect("valid");
-    world.set_keys(Some(world.authority.key_set()));
+    world.keys.publish(world.authority.key_set());
     assert_ne!(world.place(&token).await, Ok(std::ptr::from_ref(before.claims())), "an equal key is another key");
 
     let stranger = Authority::new(Algorithm::ES256);
-    world.set_keys(Some(stranger.key_set()));
+    world.keys.publish(stranger.key_set());
     assert_eq!(world.place(&token).await, Err(Kind::InvalidSignature), "the key behind the kid has changed");
     assert_eq!(world.place(&kidless).await, Err(Kind::InvalidSignature));
-    world.authority.add_key(Algorithm::ES256);
-    let only_new = serde_json::from_str::<Value>(&world.authority.jwks()).expect("JSON")["keys"][1].to_string();
-    world.set_keys(Some(KeySet::jwk(only_new).expect("valid")));
+    world.authority.rotate();
+    world.authority.withdraw_old();
+    world.keys.publish(world.authority.key_set());
     assert_eq!(world.place(&token).await, Err(Kind::UnknownKey), "the key has gone");
 }
 

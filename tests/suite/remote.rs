@@ -8,117 +8,22 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
-use http_body::Frame;
+use http::Response;
 use serde_json::{Value, json};
 use tokio::time::{Instant, advance, sleep};
 use tower_jwt_auth::clock::{Clock, UnixTime};
-use tower_jwt_auth::keys::{RemoteJwks, RemoteJwksBuilder, ResponseBody, Transport};
-use tower_jwt_auth::testing::Authority;
+use tower_jwt_auth::keys::{RemoteJwks, RemoteJwksBuilder};
+use tower_jwt_auth::testing::{Authority, TestProvider};
 use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, Verifier};
 
 use crate::support::verdict;
 
 const URL: &str = "https://issuer.test/jwks";
 
-/// What the provider does with a request.
-#[derive(Clone)]
-enum Mode {
-    Answer(StatusCode, HeaderMap, String),
-    Hang,
-    Refuse,
-}
-
-/// A provider in virtual time.
-#[derive(Clone)]
-struct Provider(Arc<Mutex<Script>>);
-
-struct Script {
-    mode: Mode,
-    delay: Duration,
-    /// When, and whether past caches.
-    requests: Vec<(Instant, bool)>,
-}
-
-impl Provider {
-    fn new(jwks: String) -> Self {
-        let mode = Mode::Answer(StatusCode::OK, HeaderMap::new(), jwks);
-        Self(Arc::new(Mutex::new(Script { mode, delay: Duration::ZERO, requests: Vec::new() })))
-    }
-
-    fn script(&self) -> std::sync::MutexGuard<'_, Script> {
-        self.0.lock().expect("not poisoned")
-    }
-
-    fn publish(&self, jwks: String) {
-        self.script().mode = Mode::Answer(StatusCode::OK, HeaderMap::new(), jwks);
-    }
-
-    fn fail(&self) {
-        self.script().mode = Mode::Answer(StatusCode::INTERNAL_SERVER_ERROR, HeaderMap::new(), String::new());
-    }
-
-    fn set(&self, mode: Mode) {
-        self.script().mode = mode;
-    }
-
-    fn delay(&self, delay: Duration) {
-        self.script().delay = delay;
-    }
-
-    fn fetches(&self) -> usize {
-        self.script().requests.len()
-    }
-
-    fn forced(&self) -> Vec<Instant> {
-        self.script().requests.iter().filter(|(_, forced)| *forced).map(|(at, _)| *at).collect()
-    }
-}
-
-impl Transport for Provider {
-    fn send(
-        &self,
-        request: Request<()>,
-    ) -> Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, Box<dyn std::error::Error + Send + Sync>>> + Send>>
-    {
-        let forced = request.headers().contains_key("cache-control");
-        let (mode, delay) = {
-            let mut script = self.script();
-            script.requests.push((Instant::now(), forced));
-            (script.mode.clone(), script.delay)
-        };
-        Box::pin(async move {
-            sleep(delay).await;
-            match mode {
-                Mode::Answer(status, headers, body) => {
-                    let mut response = Response::new(Box::pin(Once(Some(Bytes::from(body)))) as ResponseBody);
-                    *response.status_mut() = status;
-                    *response.headers_mut() = headers;
-                    Ok(response)
-                }
-                Mode::Hang => std::future::pending().await,
-                Mode::Refuse => Err("connection refused".into()),
-            }
-        })
-    }
-}
-
-struct Once(Option<Bytes>);
-
-impl http_body::Body for Once {
-    type Data = Bytes;
-    type Error = Box<dyn std::error::Error + Send + Sync>;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-}
-
 /// An authority, its provider, and a verifier that fetches.
 struct World {
     authority: Authority,
-    provider: Provider,
+    provider: TestProvider,
     keys: RemoteJwks,
     verifier: Verifier<Value>,
     clock: Clock,
@@ -131,7 +36,7 @@ fn world() -> World {
 fn world_with(options: impl FnOnce(RemoteJwksBuilder) -> RemoteJwksBuilder) -> World {
     let clock = Clock::manual(UnixTime::from_secs(1_700_000_000));
     let authority = Authority::new(Algorithm::ES256).with_clock(clock.clone());
-    let provider = Provider::new(authority.jwks());
+    let provider = authority.provider();
     let builder = RemoteJwks::from_url(URL).client(provider.clone()).clock(clock.clone());
     let keys = options(builder).build().expect("valid");
     let verifier = trusting(&authority, &keys, &clock);
@@ -139,8 +44,7 @@ fn world_with(options: impl FnOnce(RemoteJwksBuilder) -> RemoteJwksBuilder) -> W
 }
 
 fn trusting(authority: &Authority, keys: &RemoteJwks, clock: &Clock) -> Verifier<Value> {
-    let issuer = Issuer::new(authority.name(), keys.clone()).audience(authority.audience());
-    Verifier::builder().trust(issuer).clock(clock.clone()).build().expect("valid")
+    Verifier::builder().trust(authority.trusted_with(keys.clone())).clock(clock.clone()).build().expect("valid")
 }
 
 impl World {
@@ -204,7 +108,7 @@ async fn the_request_that_started_a_fetch_may_go_away_and_the_others_are_served(
 #[tokio::test(start_paused = true)]
 async fn beyond_the_bound_first_requests_are_answered_at_once() {
     let world = world_with(|builder| builder.waiting_requests(10, 2));
-    world.provider.set(Mode::Hang);
+    world.provider.hang();
     let token = world.good();
     let verdicts: Vec<_> = (0..15)
         .map(|_| {
@@ -245,15 +149,13 @@ async fn keys_are_refreshed_ahead_of_time_and_no_request_waits() {
 #[tokio::test(start_paused = true)]
 async fn the_first_request_of_a_rotation_passes_and_a_withdrawn_key_is_dead_on_the_next_refresh() {
     for overlap in [true, false] {
-        let mut world = world();
+        let world = world();
         assert_eq!(world.judge(&world.good()).await, Ok(()));
         sleep(MINUTE).await;
-        world.authority.add_key(Algorithm::ES256);
-        let mut jwks: Value = serde_json::from_str(&world.authority.jwks()).expect("JSON");
+        world.authority.rotate();
         if !overlap {
-            jwks["keys"].as_array_mut().expect("an array").remove(0);
+            world.authority.withdraw_old();
         }
-        world.provider.publish(jwks.to_string());
         let old = world.authority.token().with_key(0).sign();
         assert_eq!(world.judge(&old).await, Ok(()), "nobody has asked yet");
         assert_eq!(world.judge(&world.good()).await, Ok(()), "the first request with the new key");
@@ -265,14 +167,11 @@ async fn the_first_request_of_a_rotation_passes_and_a_withdrawn_key_is_dead_on_t
 
 #[tokio::test(start_paused = true)]
 async fn a_key_that_is_withdrawn_without_a_successor_is_dead_at_the_latest_after_its_time_to_live() {
-    let mut world = world();
-    world.authority.add_key(Algorithm::ES256);
-    world.provider.publish(world.authority.jwks());
+    let world = world();
+    world.authority.rotate();
     let old = world.authority.token().with_key(0).expires_in(99_999).sign();
     assert_eq!(world.judge(&old).await, Ok(()));
-    let mut jwks: Value = serde_json::from_str(&world.authority.jwks()).expect("JSON");
-    jwks["keys"].as_array_mut().expect("an array").remove(0);
-    world.provider.publish(jwks.to_string());
+    world.authority.withdraw_old();
     assert_eq!(world.judge(&old).await, Ok(()));
     sleep(10 * MINUTE).await;
     assert_eq!(world.judge(&old).await, Err(Kind::UnknownKey));
@@ -300,9 +199,9 @@ async fn storm(world: &World, start: usize, mut each: impl FnMut(usize)) -> VecD
 }
 
 /// At most this many fetches start in any 30 seconds.
-fn assert_rate(fetches: &[Instant], most: usize) {
+fn assert_rate(fetches: &[Duration], most: usize) {
     for window in fetches.windows(most + 1) {
-        assert!(window[most] - window[0] >= 30 * SECOND, "{most} fetches within 30 s");
+        assert!(window[most] >= window[0] + 30 * SECOND, "{most} fetches within 30 s");
     }
 }
 
@@ -323,7 +222,7 @@ async fn a_storm_of_forged_kids_costs_two_fetches_in_thirty_seconds_whatever_the
     let late = down.iter().skip(2_000).filter(|kind| **kind != Kind::KeysUnavailable).count();
     assert_eq!(late, 0, "nobody can say, so it is a 503");
 
-    world.provider.set(Mode::Hang);
+    world.provider.hang();
     let hanging = storm(&world, 20_000, |_| {}).await;
     assert_rate(&world.provider.forced(), 2);
     assert!(hanging.iter().all(|kind| *kind == Kind::KeysUnavailable));
@@ -337,19 +236,16 @@ async fn no_number_of_refetches_means_that_there_is_no_bound() {
     for n in 0..20 {
         assert_eq!(world.judge(&world.forged(n)).await, Err(Kind::UnknownKey), "{n}");
     }
-    assert_eq!(world.provider.script().requests.len(), 2, "the first fetch, and one for all of them");
+    assert_eq!(world.provider.fetches(), 2, "the first fetch, and one for all of them");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_rotation_in_the_middle_of_a_storm_is_seen_within_thirty_seconds() {
-    let mut world = world();
-    world.authority.add_key(Algorithm::ES256);
-    let after = world.authority.jwks();
-    let mut before: Value = serde_json::from_str(&after).expect("JSON");
-    before["keys"].as_array_mut().expect("an array").remove(1);
-    world.provider.publish(before.to_string());
-    let new = world.authority.token().with_key(1).expires_in(99_999).sign();
-    let (provider, verifier) = (world.provider.clone(), world.verifier.clone());
+    let world = world();
+    world.authority.rotate();
+    world.authority.withdraw("key-2");
+    let new = world.authority.token().expires_in(99_999).sign();
+    let (authority, verifier) = (world.authority.clone(), world.verifier.clone());
     let rotated = Arc::new(Mutex::new(None));
     let seen = Arc::clone(&rotated);
     let rotate_at = 1500; // After both slots of a window are gone.
@@ -357,7 +253,7 @@ async fn a_rotation_in_the_middle_of_a_storm_is_seen_within_thirty_seconds() {
         if n != rotate_at {
             return;
         }
-        provider.publish(after.clone());
+        authority.publish("key-2");
         *seen.lock().expect("not poisoned") = Some(Instant::now());
         let (new, verifier, seen) = (new.clone(), verifier.clone(), Arc::clone(&seen));
         tokio::spawn(async move {
@@ -412,10 +308,9 @@ async fn a_client_stuck_on_a_retired_kid_asks_for_one_fetch_in_thirty_seconds() 
 
 #[tokio::test(start_paused = true)]
 async fn a_token_without_a_kid_that_nothing_verifies_makes_the_source_look_again() {
-    let mut world = world();
+    let world = world();
     assert_eq!(world.judge(&world.good()).await, Ok(()));
-    world.authority.add_key(Algorithm::ES256);
-    world.provider.publish(world.authority.jwks());
+    world.authority.rotate();
     assert_eq!(world.judge(&world.authority.token().without_header("kid").sign()).await, Ok(()));
     assert_eq!(world.provider.forced().len(), 1);
 }
@@ -425,8 +320,8 @@ async fn an_outage_is_unseen_for_an_hour_past_the_time_to_live_then_503_then_hea
     let world = world();
     let good = world.authority.token().expires_in(99_999).sign();
     assert_eq!(world.judge(&good).await, Ok(()));
-    for mode in [Mode::Refuse, Mode::Hang] {
-        world.provider.set(mode);
+    for breaks in [TestProvider::refuse, TestProvider::hang] {
+        breaks(&world.provider);
         for minute in 0..=59 {
             assert_eq!(world.judge_at_once(&good).await, Ok(()), "minute {minute}");
             sleep(MINUTE).await;
@@ -438,7 +333,7 @@ async fn an_outage_is_unseen_for_an_hour_past_the_time_to_live_then_503_then_hea
         assert!(error.retry_after().is_some_and(|wait| !wait.is_zero() && wait <= MINUTE), "{error:?}");
         assert!(!world.keys.is_ready());
         assert!(world.keys.status().last_error.is_some());
-        world.provider.publish(world.authority.jwks());
+        world.provider.heal();
         sleep(MINUTE).await;
         assert_eq!(world.judge_at_once(&good).await, Ok(()), "the first good answer heals it");
         assert_eq!(world.keys.status().last_error, None);
@@ -448,7 +343,7 @@ async fn an_outage_is_unseen_for_an_hour_past_the_time_to_live_then_503_then_hea
 #[tokio::test(start_paused = true)]
 async fn a_cold_start_in_an_outage_is_a_503_until_the_provider_is_there() {
     let world = world();
-    world.provider.set(Mode::Refuse);
+    world.provider.refuse();
     assert!(!world.keys.is_ready());
     let error = world.verifier.verify(&world.good()).await.expect_err("no keys");
     assert_eq!(error.kind(), Kind::KeysUnavailable);
@@ -463,7 +358,7 @@ async fn a_cold_start_in_an_outage_is_a_503_until_the_provider_is_there() {
         let keys = world.keys.clone();
         async move { keys.ready().await }
     });
-    world.provider.publish(world.authority.jwks());
+    world.provider.heal();
     assert!(ready.await.expect("no panic").is_ok());
     assert_eq!(world.judge_at_once(&world.good()).await, Ok(()));
 }
@@ -474,7 +369,7 @@ async fn a_hanging_fetch_delays_no_known_key_and_an_unknown_one_for_five_seconds
     let good = world.authority.token().expires_in(99_999).sign();
     assert_eq!(world.judge(&good).await, Ok(()));
     sleep(5 * MINUTE).await;
-    world.provider.set(Mode::Hang);
+    world.provider.hang();
     let before = Instant::now();
     let forged = world.forged(1);
     let unknown = world.judge(&forged);
@@ -492,9 +387,8 @@ async fn retry_after_is_obeyed_by_scheduled_and_forced_fetches() {
     let world = world();
     let good = world.authority.token().expires_in(99_999).sign();
     assert_eq!(world.judge(&good).await, Ok(()));
-    let mut headers = HeaderMap::new();
-    headers.insert("retry-after", "120".parse().expect("a value"));
-    world.provider.set(Mode::Answer(StatusCode::TOO_MANY_REQUESTS, headers, String::new()));
+    let busy = Response::builder().status(429).header("retry-after", "120").body(String::new());
+    world.provider.answer(busy.expect("a response"));
     sleep(31 * SECOND).await;
     assert_eq!(world.judge(&world.forged(1)).await, Err(Kind::KeysUnavailable));
     let fetches = world.provider.fetches();
@@ -505,7 +399,7 @@ async fn retry_after_is_obeyed_by_scheduled_and_forced_fetches() {
         sleep(SECOND).await;
     }
     assert_eq!(world.provider.fetches(), fetches, "the provider is left alone");
-    world.provider.publish(world.authority.jwks());
+    world.provider.heal();
     sleep(30 * SECOND).await;
     assert!(world.provider.fetches() > fetches);
 }
@@ -515,7 +409,7 @@ async fn an_initial_set_serves_at_once_and_is_refreshed_at_once() {
     let other = Authority::new(Algorithm::ES256);
     let jwks = other.jwks();
     let world = world_with(|builder| builder.initial(jwks));
-    world.provider.set(Mode::Refuse);
+    world.provider.refuse();
     assert!(world.keys.is_ready());
     let verifier = trusting(&world.authority, &world.keys, &world.clock);
     let early = world.authority.token().signed_by(&other).sign();
@@ -529,14 +423,14 @@ async fn an_initial_set_serves_at_once_and_is_refreshed_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn an_operator_can_refresh_and_sees_the_state() {
-    let mut world = world();
+    let world = world();
     let status = world.keys.status();
     assert_eq!((status.is_ready, status.keys, status.fetches, status.age), (false, 0, 0, None));
     world.keys.refresh().await.expect("the provider answers");
     let status = world.keys.status();
     assert_eq!((status.is_ready, status.keys, status.last_error), (true, 1, None));
     assert_eq!(status.location, URL);
-    world.authority.add_key(Algorithm::ES256);
+    world.authority.rotate();
     let mut jwks: Value = serde_json::from_str(&world.authority.jwks()).expect("JSON");
     jwks["keys"].as_array_mut().expect("an array").push(json!({"kty": "LATTICE"}));
     world.provider.publish(jwks.to_string());
@@ -576,7 +470,7 @@ async fn a_wall_clock_that_goes_back_does_no_harm_and_a_suspend_counts() {
 #[tokio::test(start_paused = true)]
 async fn the_task_ends_with_the_last_handle_in_the_middle_of_a_fetch_too() {
     let world = world();
-    world.provider.set(Mode::Hang);
+    world.provider.hang();
     assert!(!world.keys.is_ready());
     sleep(SECOND).await;
     let metrics = tokio::runtime::Handle::current().metrics();
@@ -597,11 +491,11 @@ fn a_runtime_that_went_away_is_replaced_by_the_next() {
     let world = world();
     assert!(!world.keys.is_ready(), "no runtime, and no panic");
     let first = runtime();
-    world.provider.set(Mode::Hang);
+    world.provider.hang();
     let verdict = first.block_on(async { tokio::time::timeout(SECOND, world.judge(&world.good())).await.is_err() });
     assert!(verdict, "the first runtime ends in the middle of a fetch");
     drop(first);
-    world.provider.publish(world.authority.jwks());
+    world.provider.heal();
     assert_eq!(runtime().block_on(world.judge(&world.good())), Ok(()));
     world.provider.delay(SECOND);
     let third = runtime();
@@ -692,7 +586,7 @@ async fn hundreds_of_sources_in_one_verifier_keep_their_own_state() {
         .map(|n| {
             let authority =
                 Authority::new(Algorithm::ES256).named(format!("https://{n}.test")).with_clock(clock.clone());
-            let provider = Provider::new(authority.jwks());
+            let provider = authority.provider();
             let keys = RemoteJwks::from_url(format!("https://{n}.test/jwks"))
                 .client(provider.clone())
                 .clock(clock.clone())
@@ -703,7 +597,7 @@ async fn hundreds_of_sources_in_one_verifier_keep_their_own_state() {
         .collect();
     let mut builder = Verifier::<Value>::builder().clock(clock);
     for (authority, _, keys) in &worlds {
-        builder = builder.trust(Issuer::new(authority.name(), keys.clone()).audience(authority.audience()));
+        builder = builder.trust(authority.trusted_with(keys.clone()));
     }
     let verifier = builder.build().expect("valid");
     worlds[7].1.fail();

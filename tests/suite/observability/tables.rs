@@ -1,14 +1,9 @@
 //! The tables of the guide against what is emitted where all of it is emitted.
 
 use std::collections::BTreeSet;
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::{BodyExt as _, Full};
+use http::Request;
 use metrics_util::MetricKind;
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
@@ -18,29 +13,13 @@ use tower_jwt_auth::extract::Query;
 use tower_jwt_auth::forward::ForwardClaims;
 use tower_jwt_auth::issue::refresh::{MemoryRefreshStore, RefreshTokens};
 use tower_jwt_auth::issue::{KeyRing, MemoryKeyStore};
-use tower_jwt_auth::keys::{BoxError, RemoteJwks, ResponseBody, Transport};
+use tower_jwt_auth::keys::RemoteJwks;
 use tower_jwt_auth::revocation::{RedisRevocations, RevocationList};
 use tower_jwt_auth::{Algorithm, Issuer, Jwt, JwtAuth, Redis, RequireScopes, TokenCache, Verifier};
 
 use super::collect::{Measured, Shape, Trace, list, rows};
 use super::{ask, authority, dead, nothing, request};
 use crate::redis_server::RedisServer;
-
-/// Answers with a key set until it is told to fail.
-struct Provider {
-    jwks: String,
-    fails: Arc<AtomicBool>,
-}
-
-impl Transport for Provider {
-    fn send(&self, _: Request<()>) -> Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxError>> + Send>> {
-        let fails = self.fails.load(Ordering::Relaxed);
-        let body = Full::new(Bytes::from(self.jwks.clone())).map_err(BoxError::from);
-        Box::pin(async move {
-            if fails { Err("no route".into()) } else { Ok(Response::new(Box::pin(body) as ResponseBody)) }
-        })
-    }
-}
 
 const SOURCE: &str = "https://login.test/jwks";
 
@@ -83,15 +62,14 @@ async fn requests(trace: &Trace) {
 /// A source that works, is asked for a key that it lacks, and fails.
 async fn keys(clock: &Clock) {
     let authority = authority();
-    let fails = Arc::new(AtomicBool::new(false));
-    let provider = Provider { jwks: authority.jwks(), fails: Arc::clone(&fails) };
-    let keys = RemoteJwks::from_url(SOURCE).client(provider).clock(clock.clone()).build().expect("valid");
+    let provider = authority.provider();
+    let keys = RemoteJwks::from_url(SOURCE).client(provider.clone()).clock(clock.clone()).build().expect("valid");
     let issuer = Issuer::new(authority.name(), keys.clone()).audience(authority.audience());
     let auth = JwtAuth::<Value>::new(issuer).expect("valid");
     ask(&auth, Some(&authority.token().sign())).await;
     ask(&auth, Some(&authority.token().header("kid", "x").sign())).await;
     clock.advance(Duration::from_secs(7));
-    fails.store(true, Ordering::Relaxed);
+    provider.refuse();
     keys.refresh().await.expect_err("the provider fails");
 }
 

@@ -83,7 +83,11 @@ fn read(file: &Path, types: &mut BTreeSet<String>) {
         module.pop();
     }
     let is_out = |is_on: bool, place: &[&str]| !is_on && module.starts_with(place);
-    if is_out(cfg!(feature = "remote"), &["keys", "remote"]) || is_out(cfg!(feature = "config"), &["config"]) {
+    let has_remote = cfg!(feature = "remote");
+    if is_out(has_remote, &["keys", "remote"])
+        || is_out(has_remote, &["testing", "provider"])
+        || is_out(cfg!(feature = "config"), &["config"])
+    {
         return;
     }
     for line in std::fs::read_to_string(file).expect("a source").lines() {

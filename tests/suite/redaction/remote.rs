@@ -1,49 +1,11 @@
 //! A provider whose documents hold what they should not, at a URL whose query is a secret.
 
-use std::pin::Pin;
-use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
-
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Frame;
 use serde_json::{Value, json};
-use tower_jwt_auth::keys::{BoxError, RemoteJwks, ResponseBody, Transport};
+use tower_jwt_auth::keys::RemoteJwks;
 use tower_jwt_auth::testing::Authority;
 use tower_jwt_auth::{Algorithm, Issuer, Verifier};
 
 use super::{CANARY, Seen};
-
-/// Answers with the same document, whatever it is asked; nobody is there without one.
-#[derive(Clone, Default)]
-struct Provider(Arc<Mutex<Option<String>>>);
-
-impl Provider {
-    fn publish(&self, document: impl Into<Option<String>>) {
-        *self.0.lock().expect("not poisoned") = document.into();
-    }
-}
-
-impl Transport for Provider {
-    fn send(&self, _: Request<()>) -> Pin<Box<dyn Future<Output = Result<Response<ResponseBody>, BoxError>> + Send>> {
-        let document = self.0.lock().expect("not poisoned").clone();
-        Box::pin(async {
-            let document = document.ok_or("nobody is there")?;
-            Ok(Response::new(Box::pin(Once(Some(document.into()))) as ResponseBody))
-        })
-    }
-}
-
-struct Once(Option<Bytes>);
-
-impl http_body::Body for Once {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        Poll::Ready(self.0.take().map(|bytes| Ok(Frame::data(bytes))))
-    }
-}
 
 pub(super) async fn show(seen: &Seen) {
     let authority = Authority::new(Algorithm::ES256);
@@ -55,7 +17,8 @@ pub(super) async fn show(seen: &Seen) {
         {"kty": "RSA", "alg": CANARY, "n": CANARY, "e": CANARY, "d": CANARY},
         {"kty": "EC", "crv": CANARY, "x": CANARY, "y": CANARY},
     ]);
-    let provider = Provider::default();
+    let provider = authority.provider();
+    seen.show(&provider);
     let documents = [
         None,
         Some(json!({"keys": odd}).to_string()),
@@ -80,7 +43,10 @@ pub(super) async fn show(seen: &Seen) {
         let verifier = Verifier::<Value>::new(Issuer::new("https://a.example", keys.clone()).audience("a"));
         let verifier = verifier.expect("valid");
         for document in &documents {
-            provider.publish(document.clone());
+            match document {
+                Some(document) => provider.publish(document),
+                None => provider.refuse(),
+            }
             if let Err(error) = keys.refresh().await {
                 seen.fail(&error);
             }

@@ -62,7 +62,9 @@ pub(super) fn tokens(authority: &Authority) -> Vec<String> {
 pub(super) async fn show(seen: &Seen) {
     let authority = Authority::new(Algorithm::ES256);
     seen.show(&authority);
-    seen.show(&Authority::new(Algorithm::HS256));
+    let secret = Authority::new(Algorithm::HS256);
+    seen.show(&secret);
+    seen.show(&secret.keys());
     seen.show(&authority.trusted());
     seen.show(&good(&authority));
     let client = DpopClient::new(Algorithm::ES256);

@@ -1,0 +1,269 @@
+//! Why is this token refused? What is wrong comes first, then what to do about it, then every check and what it saw.
+//!
+//! ```text
+//! pbpaste | cargo run --example explain -- --issuer https://login.example.com --audience orders
+//! TOKEN=… cargo run --example explain -- --jwks keys.json
+//! ```
+//!
+//! `--help` has the options. For a program, without any option: a JSON object a line on standard input, and one in
+//! answer on standard output:
+//!
+//! ```text
+//! {"token": "…", "secret": "…", "algorithms": ["HS256"], "issuer": "…", "audience": "…", "typ": "at+jwt", "now": 1}
+//! {"accepted": false, "kind": "expired", "detail": "…", "checks": [{"check": "envelope", "ok": true, "saw": "…"}, …]}
+//! ```
+//!
+//! The keys are one of `jwks` (a JWK set or one JWK, as an object or as text), `secret` (text) and `pem`. Left out,
+//! `issuer` and `audience` may be any, `typ` is what the crate takes by default, `algorithms` are what the keys name,
+//! and `now` (Unix seconds) is the clock's. Keys that cannot be used refuse the token with `keys_unavailable`. A line
+//! that cannot be understood is answered with `{"error": "…"}`, an empty one not at all.
+
+mod question;
+
+use std::error::Error;
+use std::io::{self, IsTerminal as _, Read as _};
+use std::process::ExitCode;
+
+use question::Question;
+use tower_jwt_auth::keys::RemoteJwks;
+use tower_jwt_auth::verify::{Check, Explanation};
+use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind};
+
+const HELP: &str = "\
+Says why a token is refused, or that it is not.
+
+  explain [TOKEN | -] [OPTIONS]
+
+The token is an argument, or `-` for standard input, or in the environment as TOKEN, or piped in.
+`Authorization:` and `Bearer` in front of it, and line breaks in it, are left out.
+
+The keys, one of:
+  --issuer URL          fetched from this provider, if no other option says where they are
+  --jwks URL | FILE     a JWK set, fetched or read
+  --pem FILE            a public key
+  --secret-file FILE    an HMAC secret, as text without the line end
+  --secret TEXT         the same, seen by whoever can list processes
+
+What the token should have; what is not given is not checked:
+  --issuer NAME         `iss`, byte for byte
+  --audience NAME       in `aud`
+  --typ NAME            `typ` in the header
+  --algorithms A,B      if not all that the keys are for
+
+The exit code is 0 for an accepted token, 1 for a refused one, and 2 where that could not be said.
+Without any argument, standard input has a question in JSON on each line.";
+
+/// Where fetched keys come from.
+enum Place {
+    Issuer(String),
+    Url(String),
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<ExitCode, Box<dyn Error>> {
+    if std::env::args().len() <= 1 {
+        question::answer_lines().await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let (mut question, place) = options().unwrap_or_else(|error| refuse(&error));
+    let mut notes = Vec::new();
+    if let Some(token) = without_scheme(&question.token) {
+        question.token = token;
+        notes.push("the `Bearer` in front of the token is left out".to_owned());
+    }
+    notes.extend(not_checked(&question));
+    let explanation = match place {
+        None => question::explain(question).await,
+        Some(place) => explain_with_fetched_keys(question, place, &mut notes).await,
+    };
+    let explanation = explanation.unwrap_or_else(|error| refuse(&error.to_string()));
+    print(&explanation, &notes);
+    Ok(match explanation.error().map(tower_jwt_auth::AuthError::kind) {
+        None => ExitCode::SUCCESS,
+        Some(kind) if kind.is_our_fault() => ExitCode::from(2),
+        Some(_) => ExitCode::FAILURE,
+    })
+}
+
+async fn explain_with_fetched_keys(
+    question: Question,
+    place: Place,
+    notes: &mut Vec<String>,
+) -> Result<Explanation, Box<dyn Error>> {
+    let builder = match place {
+        Place::Issuer(name) => RemoteJwks::discover(name),
+        Place::Url(url) => RemoteJwks::from_url(url),
+    };
+    let algorithms: Option<Vec<Algorithm>> = question::algorithms(&question)?;
+    let keys = builder.build()?;
+    keys.refresh().await.map_err(|error| format!("the keys cannot be fetched: {error}"))?;
+    let explanation = question::judge(question, keys.clone(), algorithms).await;
+    let status = keys.status();
+    let ago = status.age.map_or(0, |age| age.as_secs());
+    notes.push(format!("keys: {}, from {}, fetched {ago} s ago", status.keys, status.location));
+    for skipped in &status.skipped {
+        notes.push(format!("keys[{}] is not used: {}", skipped.index(), skipped.reason()));
+    }
+    explanation
+}
+
+fn print(explanation: &Explanation, notes: &[String]) {
+    match explanation.error() {
+        None => say("accepted"),
+        Some(error) => {
+            // What a check of these saw is short, and shows both sides. The numbers behind the words are further down.
+            let shows = [Check::Key, Check::Issuer, Check::Audience, Check::Time, Check::Claims];
+            let failed = explanation.checks().last().filter(|check| !check.ok() && shows.contains(&check.check()));
+            let saw = failed.map_or("", |check| match check.check() {
+                Check::Time => check.saw().split("; exp ").next().unwrap_or_default(),
+                _ => check.saw(),
+            });
+            let saw = if saw.is_empty() { String::new() } else { format!(": {saw}") };
+            say(&format!("refused ({}): {}{saw}", error.kind(), error.kind().phrase()));
+            if let Some(fix) = fix(error.kind()) {
+                say(&format!("try: {fix}"));
+            }
+        }
+    }
+    println!();
+    for check in explanation.checks() {
+        let verdict = if check.ok() { "ok" } else { "FAILED" };
+        say(&format!("{verdict:<8}{:<11}{}", check.check().label(), check.saw()));
+    }
+    if !notes.is_empty() {
+        println!();
+    }
+    for note in notes {
+        say(note);
+    }
+}
+
+/// Prints a line. A token, or a provider, must not control the terminal.
+fn say(line: &str) {
+    println!("{}", line.replace(char::is_control, "\u{fffd}"));
+}
+
+/// What usually helps.
+fn fix(kind: Kind) -> Option<&'static str> {
+    Some(match kind {
+        Kind::MalformedToken => {
+            "look at its form: a signed token has three parts with dots between; one of five is encrypted, and one \
+             without dots can be judged by its issuer alone"
+        }
+        Kind::WrongType => "send the access token and not the id token, or name this type with `Issuer::types`",
+        Kind::AlgorithmNotAllowed => "allow the algorithm, if the issuer is meant to use it; `none` is never allowed",
+        Kind::UnknownKey => {
+            "compare the issuer: the token is of another provider or tenant, or its key has been withdrawn and a new \
+             token is needed"
+        }
+        Kind::InvalidSignature => {
+            "compare the key, and the token with the one that was issued: one of them has been changed or cut; a secret \
+             may have to be decoded from base64 first"
+        }
+        Kind::InvalidIssuer => "name the issuer exactly as in the token, a slash at the end included",
+        Kind::InvalidAudience => {
+            "ask the issuer for a token for this audience, or give the audience that it names here"
+        }
+        Kind::Expired => {
+            "get a new token; if this one should be good, compare the clocks of this machine and of the issuer"
+        }
+        Kind::NotYetValid | Kind::TooOld => {
+            "compare the clocks of this machine and of the issuer; `Issuer::leeway` allows for 5 minutes at most"
+        }
+        Kind::MissingTime => "have the issuer set `exp`: a token that never ends is refused",
+        Kind::BindingNotChecked => "send it in a request with its proof or certificate: it is not a plain bearer token",
+        Kind::SecurityEvent => "send an access token: this one tells of an event",
+        Kind::KeysUnavailable => "mend the keys first: the token has not been judged",
+        _ => return None,
+    })
+}
+
+/// The token of a pasted field, whose scheme is spelled in any case (RFC 9110 §11.1).
+fn without_scheme(pasted: &str) -> Option<String> {
+    let value = match pasted.split_once(':') {
+        Some((name, value)) if name.trim().eq_ignore_ascii_case("authorization") => value.trim_start(),
+        _ => pasted,
+    };
+    let (scheme, token) = value.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim().to_owned())
+}
+
+fn not_checked(question: &Question) -> Option<String> {
+    let what = match (&question.issuer, &question.audience) {
+        (None, None) => "issuer and audience not checked (give --issuer, --audience)",
+        (None, Some(_)) => "issuer not checked (give --issuer)",
+        (Some(_), None) => "audience not checked (give --audience)",
+        (Some(_), Some(_)) => return None,
+    };
+    Some(what.to_owned())
+}
+
+/// The question that the arguments ask, and where its keys are fetched if they are.
+fn options() -> Result<(Question, Option<Place>), String> {
+    let (mut token, mut jwks, mut pem, mut secret_file, mut algorithms) = (None, None, None, None, None);
+    let mut question = Question::default();
+    let mut arguments = std::env::args().skip(1);
+    while let Some(option) = arguments.next() {
+        let value = match option.as_str() {
+            "-h" | "--help" => {
+                println!("{HELP}");
+                std::process::exit(0)
+            }
+            "--token" => &mut token,
+            "--jwks" | "--jwks-file" => &mut jwks,
+            "--pem" | "--pem-file" => &mut pem,
+            "--secret" => &mut question.secret,
+            "--secret-file" => &mut secret_file,
+            "--issuer" => &mut question.issuer,
+            "--audience" => &mut question.audience,
+            "--typ" => &mut question.typ,
+            "--algorithms" => &mut algorithms,
+            argument if (argument == "-" || !argument.starts_with('-')) && token.is_none() => {
+                token = Some(option);
+                continue;
+            }
+            _ => return Err(format!("unknown argument {option:?}, see --help")),
+        };
+        *value = Some(arguments.next().ok_or_else(|| format!("{option} has no value, see --help"))?);
+    }
+    question.algorithms = algorithms.map(|names: String| names.split(',').map(|name| name.trim().to_owned()).collect());
+    let given = [&jwks, &pem, &question.secret, &secret_file].into_iter().flatten().count();
+    let is_url = |text: &str| text.starts_with("https://") || text.starts_with("http://");
+    let place = match (given, &jwks, &question.issuer) {
+        (1, Some(url), _) if is_url(url) => Some(Place::Url(url.clone())),
+        (0, _, Some(issuer)) if is_url(issuer) => Some(Place::Issuer(issuer.clone())),
+        (1, ..) => None,
+        _ => return Err("the keys are missing, or given more than once, see --help".to_owned()),
+    };
+    if place.is_none() {
+        question.jwks = jwks.map(|file| read(&file)).transpose()?.map(Into::into);
+        question.pem = pem.map(|file| read(&file)).transpose()?;
+        if let Some(file) = secret_file {
+            question.secret = Some(read(&file)?.trim_end_matches(['\r', '\n']).to_owned());
+        }
+    }
+    let pasted = match token.or_else(|| std::env::var("TOKEN").ok()) {
+        Some(token) if token != "-" => token,
+        is_asked_for if is_asked_for.is_some() || !io::stdin().is_terminal() => piped()?,
+        _ => String::new(),
+    };
+    // A terminal, a mail or a file may have broken the lines.
+    pasted.replace(['\r', '\n', '\t'], "").trim().clone_into(&mut question.token);
+    if question.token.is_empty() { Err("the token is missing, see --help".to_owned()) } else { Ok((question, place)) }
+}
+
+fn read(file: &str) -> Result<String, String> {
+    std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))
+}
+
+/// Standard input, no longer than a token can be.
+fn piped() -> Result<String, String> {
+    let mut text = String::new();
+    let read = io::stdin().take(64 * 1024).read_to_string(&mut text);
+    read.map_err(|error| format!("standard input: {error}")).map(|_| text)
+}
+
+fn refuse(what: &str) -> ! {
+    eprintln!("error: {what}");
+    std::process::exit(2)
+}
