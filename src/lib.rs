@@ -65,7 +65,7 @@
 //! | come from another crate, or from code by hand | [`guide::migrating`](guide/migrating/index.html) |
 //! | know what is refused, and how that is shown | [`guide::security`](guide/security/index.html) |
 //! | decide between sessions and tokens, and run either | [`guide::sessions`](guide/sessions/index.html) |
-//! | make tokens in your own tests | `testing::Authority` (feature `testing`) |
+//! | mint tokens in your own tests, and rotate or lose the keys | `testing` (feature `testing`) |
 //!
 //! # What passes
 //!
@@ -88,7 +88,7 @@
 //! | `metrics` | | Counters, histograms and gauges through the [metrics](https://docs.rs/metrics) facade: see [`guide::observability`](guide/observability/index.html). |
 //! | `issue` | | The issuing side: [`issue`]. |
 //! | `redis` | | State that instances share, on a Redis or Valkey server: [`binding::RedisReplayStore`], [`revocation::RedisRevocations`], refresh tokens and key rings. Brings [redis](https://docs.rs/redis) and tokio. |
-//! | `testing` | | A token authority for tests. |
+//! | `testing` | | For your own tests: a token authority, its keys through rotations and outages, a provider without a network. |
 //! | `full` | | All of the above but `rust-crypto`. |
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
