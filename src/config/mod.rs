@@ -9,7 +9,8 @@
 //! - What weakens is named `danger_…` here too.
 //! - Secrets stand in a file of their own (`secret_file`, `jwks_file`), which is looked at every 5 seconds: a new one
 //!   counts without a restart. Their values are in no `Debug` and no error. A parser may quote the line that it cannot
-//!   read, which is one more reason for a file of their own.
+//!   read, and in its `Debug`, which `main` prints of an error that it returns, the whole file: one more reason for a
+//!   file of their own.
 //!
 //! ```
 //! use tower_jwt_auth::config::Settings;

@@ -8,8 +8,9 @@ use crate::error::ConfigError;
 
 /// Everything that is wrong with [`Settings`](super::Settings), each problem with its key and the fix.
 ///
-/// `Display` has one line for each. No value of a key that can hold a secret is in it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// `Display` has one line for each, and so has `Debug`, which is what `main` prints of an error that it returns. No value
+/// of a key that can hold a secret is in it.
+#[derive(Clone, PartialEq, Eq)]
 pub struct ConfigErrors {
     problems: Vec<Problem>,
 }
@@ -28,6 +29,12 @@ impl fmt::Display for ConfigErrors {
             write!(f, "{line_end}{problem}")?;
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for ConfigErrors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -109,6 +116,7 @@ fn in_keys(message: &str) -> String {
         out.push_str(match name {
             "require_claim_value" => "require_claim_values",
             "base64_secret" => "secret_encoding",
+            "jwk_set" => "jwks",
             name => name,
         });
     }

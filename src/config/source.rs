@@ -91,7 +91,9 @@ impl Source {
             given.next().map_or((None, None, None), |(key, place, value)| (Some(key), Some(place), value));
         for (key, ..) in given {
             let first = first.unwrap_or_default();
-            table.problems.add(table.at(key), format!("`{first}` says already where the keys are: leave one"));
+            table
+                .problems
+                .add(table.at(key), format!("`{}` says already where the keys are: leave one", table.at(first)));
         }
         let form = match place {
             Some(Place::Inline(form) | Place::File(form)) => Some(form),
@@ -157,7 +159,7 @@ impl Details {
         let has_one = is_secret || form == Some(Form::Pem);
         let only = |key: &str, fits: bool, with: &str| {
             if table.has(key) && !fits {
-                table.problems.add(table.at(key), format!("only with {with}: leave it out"));
+                table.problems.add(table.at(key), format!("only with {with}: name one, or leave it out"));
             }
         };
         only("algorithm", has_one, "a secret or a PEM (which algorithms tokens may have is said by `algorithms`)");
@@ -243,7 +245,10 @@ pub(super) fn read(problems: &Problems, path: &Given<Zeroizing<String>>) -> Opti
             None
         }
         Err(error) => {
-            problems.add(&*path.place, format!("the file cannot be read ({error}): name one"));
+            problems.add(
+                &*path.place,
+                format!("the file cannot be read ({error}): name one; a relative path starts at the working directory"),
+            );
             None
         }
     }

@@ -281,7 +281,7 @@ fn texts(problems: &Problems, place: &str, value: Tree) -> Option<Vec<String>> {
             return Some(all);
         }
         other => {
-            problems.add(place, format!("is {}, and must be a list of texts", other.what()));
+            problems.add(place, format!("is {}, and must be a list of texts: `[\"…\"]`", other.what()));
             return None;
         }
     };

@@ -176,7 +176,8 @@ pub(crate) fn misplaced(what: &str, wanted: &str, found: Option<&str>) {
                 wanted,
                 suppressed,
                 "{what}: there is no layer `JwtAuth` in front (axum: the last `.layer` is the first to run, so add \
-                 `JwtAuth` after the guard; ServiceBuilder and tonic: the first is the first)"
+                 `JwtAuth` after the guard; ServiceBuilder and tonic: the first is the \
+                 first; a route that is added after `.layer(…)` is not behind it)"
             );
         }
     }

@@ -6,8 +6,8 @@
 //! - The [`AuthError`](crate::AuthError) is in the response's extensions, for logs and metrics.
 //!
 //! The body is the maker's ([`MakeRejection`]); status, challenge and headers are the crate's, unless the maker is
-//! wrapped in [`danger_verbatim`]. Without a maker there is no body, and the reason is in the log alone (feature
-//! `tracing`, and a subscriber). A layer and each guard have a maker of their own, `.on_reject(…)`; what extractors and
+//! wrapped in [`danger_verbatim`]. Without a maker there is no body: the challenge has a fixed phrase, and the
+//! detail is in the log alone (feature `tracing`, and a subscriber). A layer and each guard have a maker of their own, `.on_reject(…)`; what extractors and
 //! [`ForwardClaims`](crate::forward::ForwardClaims) refuse has no body.
 //!
 //! ```

@@ -76,7 +76,8 @@ impl<'a> TokenBuilder<'a> {
         self
     }
 
-    /// Sets `exp` to this many seconds from now; negative for the past.
+    /// Sets `exp` to this many seconds from now; negative for the past. The leeway of an issuer, 30 s unless set, comes on
+    /// top: -30 and less has expired.
     pub fn expires_in(self, seconds: i64) -> Self {
         self.time("exp", seconds)
     }
