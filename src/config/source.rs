@@ -1,6 +1,5 @@
 //! Where an issuer's keys come from.
 
-use std::io::Read as _;
 use std::time::Duration;
 
 use zeroize::Zeroizing;
@@ -11,14 +10,11 @@ use super::table::{Given, Table};
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
 use crate::jose::algorithm::KeyFamily;
-use crate::keys::{Key, KeyFile, KeySet, decode_base64};
+use crate::keys::{Key, KeyFile, KeySet, decode_base64, read_file};
 use crate::providers::Provider;
 
 /// How often a file is looked at.
 const EVERY: Duration = Duration::from_secs(5);
-
-/// The longest file that is read, in bytes: as for files that are watched.
-const MAX_FILE: u64 = 512 * 1024;
 
 /// Keys that can be asked.
 pub(super) enum Source {
@@ -235,21 +231,7 @@ fn watch(table: &Table<'_>, path: &Given<Zeroizing<String>>, reader: Reader) -> 
 
 /// The content of a file; a message does not have its path.
 pub(super) fn read(problems: &Problems, path: &Given<Zeroizing<String>>) -> Option<Zeroizing<Vec<u8>>> {
-    let mut content = Zeroizing::new(Vec::new());
-    let read =
-        std::fs::File::open(path.value.as_str()).and_then(|file| file.take(MAX_FILE + 1).read_to_end(&mut content));
-    match read {
-        Ok(_) if content.len() as u64 <= MAX_FILE => Some(content),
-        Ok(_) => {
-            problems.add(&*path.place, format!("the file is longer than {MAX_FILE} bytes"));
-            None
-        }
-        Err(error) => {
-            problems.add(
-                &*path.place,
-                format!("the file cannot be read ({error}): name one; a relative path starts at the working directory"),
-            );
-            None
-        }
-    }
+    let fix = "name one; a relative path starts at the working directory";
+    let say = |reason| problems.add(&*path.place, format!("the file cannot be read ({reason}): {fix}"));
+    read_file(path.value.as_ref()).map_err(say).ok()
 }

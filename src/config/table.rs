@@ -177,6 +177,9 @@ impl<'p> Table<'p> {
         let Given { place, value } = self.take(key)?;
         let mut all: Vec<(String, Vec<String>)> = Vec::new();
         match value {
+            Tree::Table(entries) if entries.is_empty() => {
+                self.problems.add(place, "is empty: leave the key out, or name a claim");
+            }
             Tree::Table(entries) => {
                 for (name, value) in entries {
                     let place = format!("{place}.{name}");

@@ -9,6 +9,8 @@ use super::edwards25519;
 use base64::alphabet;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use serde_json::Value;
+use spki::der::asn1::AnyRef;
+use spki::der::{Decode as _, Reader as _, SliceReader, Tag, Tagged as _};
 use zeroize::Zeroizing;
 
 use crate::error::ConfigError;
@@ -54,8 +56,8 @@ pub(super) fn check(material: &Material) -> Result<(), ConfigError> {
     }
 }
 
-/// A PEM, with its white space changed or not, a JWK, a JWK set, an SSH key, the DER of a public key, or the base64 of
-/// one of them (CVE-2022-29217, CVE-2024-33663).
+/// A PEM, with its white space changed or not, a JWK, a JWK set, an SSH key, the DER of a public key or a certificate, or
+/// the base64 or base64url of one of them (CVE-2022-29217, CVE-2024-33663).
 fn is_a_document(secret: &[u8]) -> bool {
     // Room for all of it at once: what grows leaves copies behind.
     let mut dense = Zeroizing::new(Vec::with_capacity(secret.len()));
@@ -64,8 +66,17 @@ fn is_a_document(secret: &[u8]) -> bool {
         &alphabet::STANDARD,
         GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
     );
-    is_plain_document(secret, &dense)
-        || decode_wiped(&base64, &dense).is_some_and(|inner| is_plain_document(&inner, &inner))
+    if is_plain_document(secret, &dense) {
+        return true;
+    }
+    for byte in dense.iter_mut() {
+        match byte {
+            b'-' => *byte = b'+',
+            b'_' => *byte = b'/',
+            _ => {}
+        }
+    }
+    decode_wiped(&base64, &dense).is_some_and(|inner| is_plain_document(&inner, &inner))
 }
 
 fn is_plain_document(bytes: &[u8], dense: &[u8]) -> bool {
@@ -76,7 +87,15 @@ fn is_plain_document(bytes: &[u8], dense: &[u8]) -> bool {
     // Whatever stands around the first brace, a byte order mark or quotes, a document is in it.
     let is_jwk =
         dense.contains(&b'{') && (has(b"\"kty\"") || has(b"\"keys\"") || has(b"\\\"kty\\\"") || is_escaped_jwk(bytes));
-    is_armored || is_ssh || is_jwk || der::from_der(bytes).is_ok()
+    is_armored || is_ssh || is_jwk || der::from_der(bytes).is_ok() || is_x509(bytes)
+}
+
+/// A certificate, or a public key of any algorithm: nothing but a SEQUENCE that begins with another.
+fn is_x509(bytes: &[u8]) -> bool {
+    let is_sequence = |element: &AnyRef<'_>| element.tag() == Tag::Sequence;
+    let content = AnyRef::from_der(bytes).ok().filter(is_sequence);
+    let first = content.and_then(|content| SliceReader::new(content.value()).ok()?.decode::<AnyRef<'_>>().ok());
+    first.is_some_and(|first| is_sequence(&first))
 }
 
 /// A JWK or a JWK set whose member names are written with escapes.
@@ -207,6 +226,10 @@ mod tests {
             // The body of a PEM without its armour, and the base64 of a whole one.
             "MCowBQYDK2VwAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
             "LS0tLS1CRUdJTiBQVUJMSUMgS0VZLS0tLS0KTUNvd0JRWURLMlZ3QXlFQTExcVlBWUt4Q3JmVg==",
+            // In base64url.
+            "MCowBQYDK2VwAyEA11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+            // An X25519 key, which no algorithm here has.
+            "MCowBQYDK2VuAyEA11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
         ];
         for text in documents {
             let secret = Material::Secret(Zeroizing::new(text.as_bytes().to_vec()));

@@ -112,7 +112,11 @@ impl Shared {
 }
 
 /// The content may be a secret: it is wiped when it is dropped.
-fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+pub(crate) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, String> {
+    // A pipe would be waited for, and no later change seen.
+    if !std::fs::metadata(path).map_err(|error| error.to_string())?.is_file() {
+        return Err("not a regular file".to_owned());
+    }
     let file = std::fs::File::open(path).map_err(|error| error.to_string())?;
     // Room for all of it at once: what grows leaves copies behind.
     let size = file.metadata().map_or(MAX_FILE, |metadata| metadata.len()).min(MAX_FILE);

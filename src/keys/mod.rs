@@ -32,6 +32,8 @@ pub use remote::{BoxError, KeyStatus, RemoteJwks, RemoteJwksBuilder, ResponseBod
 pub use source::{KeyError, KeyLookup, KeyQuery, KeySource, Keys};
 
 #[cfg(feature = "config")]
+pub(crate) use file::read as read_file;
+#[cfg(feature = "config")]
 pub(crate) use key::decode_base64;
 pub(crate) use key_set::Found;
 pub(crate) use source::{Lookup, PendingKeys};

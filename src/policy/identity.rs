@@ -38,6 +38,15 @@ impl IssuerRule {
         if passes { Ok(()) } else { Err(AuthErrorKind::InvalidIssuer) }
     }
 
+    /// False for an `iss` with which no token passes.
+    pub(crate) fn may_be(&self, iss: &str) -> bool {
+        match self {
+            Self::Named(names) => names.iter().any(|name| **name == *iss),
+            Self::PerTenant(template) => template.tenant(iss).is_some(),
+            Self::TrustDomain(_) | Self::Any => true,
+        }
+    }
+
     /// The name of the issuer of all tokens; nothing where only a token can say.
     pub(crate) fn only_name(&self) -> Option<&str> {
         match self {

@@ -193,6 +193,11 @@ impl IssuerResolver {
                 let issuer = issuer
                     .build(self.lists, IssuerMeter::resolved())
                     .map_err(|error| AuthError::new(AuthErrorKind::Misconfigured).with_detail(error.to_string()))?;
+                // A database may hold two names to be equal. Such tokens cannot pass, and take no tenant's place.
+                if !issuer.issuer.may_be(iss) {
+                    self.refuse(&question, now);
+                    return Err(issuer.with_what_was_expected(AuthErrorKind::InvalidIssuer));
+                }
                 Ok(self.keep(&question, issuer, now))
             }
             Ok(None) => {

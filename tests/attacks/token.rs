@@ -15,6 +15,7 @@ pub(crate) struct Token {
     /// Members of the header; `null` takes one out. `{"$null": true}` is a null.
     header: Map<String, Value>,
     claims: Map<String, Value>,
+    /// `{arrays:n}`, `{objects:n}`, `{digits:n}` and `{names:n}` are as many of them: see `repeated`.
     raw_header: Option<String>,
     raw_payload: Option<String>,
     /// Bytes that are no text, in base64url.
@@ -55,10 +56,10 @@ impl Token {
             token = set(token, name, value, TokenBuilder::claim, TokenBuilder::without);
         }
         if let Some(header) = &self.raw_header {
-            token = token.raw_header(header.as_str());
+            token = token.raw_header(repeated(header));
         }
         if let Some(payload) = &self.raw_payload {
-            token = token.raw_payload(payload.as_str());
+            token = token.raw_payload(repeated(payload));
         }
         if let Some(payload) = &self.raw_payload_bytes {
             token = token.raw_payload(decode(payload));
@@ -115,6 +116,23 @@ fn filled(value: &Value) -> Value {
         Some((name, _)) if name == "$null" => Value::Null,
         _ => value.clone(),
     }
+}
+
+/// With what would be long: arrays and objects in each other, digits, names with their values.
+fn repeated(text: &str) -> String {
+    for name in ["arrays", "objects", "digits", "names"] {
+        let Some((before, rest)) = text.split_once(&format!("{{{name}:")) else { continue };
+        let (count, after) = rest.split_once('}').expect("a number of them");
+        let count: usize = count.parse().expect("a number");
+        let long = match name {
+            "arrays" => "[".repeat(count) + &"]".repeat(count),
+            "objects" => "{\"a\":".repeat(count) + "1" + &"}".repeat(count),
+            "digits" => "9".repeat(count),
+            _ => (0..count).flat_map(|at| ["\"".to_owned(), at.to_string(), "\":0,".to_owned()]).collect(),
+        };
+        return format!("{before}{long}{after}");
+    }
+    text.to_owned()
 }
 
 fn decode(text: &str) -> Vec<u8> {

@@ -15,7 +15,7 @@ use tower_jwt_auth::extract::{self, Cookie, Credential, Header};
 use tower_jwt_auth::forward::ForwardClaims;
 use tower_jwt_auth::testing::Authority;
 use tower_jwt_auth::verify::IssuerResolver;
-use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, JwtAuth, TokenCache, Verifier, providers};
+use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, JwtAuth, KeySet, TokenCache, Verifier, providers};
 
 use crate::support::verdict;
 
@@ -183,6 +183,46 @@ async fn invented_issuers_do_not_keep_known_tenants_from_being_asked_about_again
     clock.advance(Duration::from_secs(600));
     assert_eq!(verdict(&verifier, &token).await, Ok(()), "64 forged tokens shut out every tenant");
     flood.iter().for_each(tokio::task::JoinHandle::abort);
+}
+
+/// As a database does that compares names without their case.
+#[tokio::test]
+async fn a_resolver_that_takes_two_names_for_one_gives_no_tenants_place_away() {
+    let tenant = Arc::new(Authority::new(Algorithm::ES256).named("https://tenant.test"));
+    let asked = Arc::<AtomicUsize>::default();
+    let (tenants, count) = (Arc::clone(&tenant), Arc::clone(&asked));
+    let resolver = IssuerResolver::new(move |iss: String| {
+        count.fetch_add(1, Ordering::Relaxed);
+        let issuer = iss.eq_ignore_ascii_case(tenants.name()).then(|| tenants.trusted());
+        async { Ok(issuer) }
+    });
+    let verifier = Verifier::<Value>::builder().resolver(resolver.capacity(1)).build().expect("valid");
+    let token = tenant.token().sign();
+    assert_eq!(verdict(&verifier, &token).await, Ok(()));
+    let forged = tenant.token().claim("iss", "https://TENANT.test").unsigned().sign();
+    assert_eq!(verdict(&verifier, &forged).await, Err(Kind::InvalidIssuer));
+    assert_eq!(verdict(&verifier, &forged).await, Err(Kind::InvalidIssuer));
+    assert_eq!(verdict(&verifier, &token).await, Ok(()));
+    assert_eq!(asked.load(Ordering::Relaxed), 2, "a forged name pushed the tenant out, or was asked about again");
+}
+
+#[tokio::test]
+async fn a_kid_that_two_issuers_share_leads_to_the_key_of_the_tokens_own() {
+    let [one, other] = ["https://one.test", "https://other.test"].map(|name| {
+        let authority = Authority::new(Algorithm::ES256).named(name);
+        let mut jwks: Value = serde_json::from_str(&authority.jwks()).expect("JSON");
+        jwks["keys"][0]["kid"] = json!("shared");
+        (Issuer::new(name, KeySet::jwk_set(jwks.to_string()).expect("a set")).audience("test-audience"), authority)
+    });
+    let cache = TokenCache::new(10);
+    let builder = Verifier::<Value>::builder().trust(one.0).trust(other.0).cache(cache);
+    let verifier = builder.build().expect("valid");
+    for (signer, stranger) in [(&one.1, &other.1), (&other.1, &one.1)] {
+        let token = signer.token().header("kid", "shared");
+        assert_eq!(verdict(&verifier, &token.sign()).await, Ok(()));
+        let forged = signer.token().header("kid", "shared").claim("iss", stranger.name());
+        assert_eq!(verdict(&verifier, &forged.sign()).await, Err(Kind::InvalidSignature));
+    }
 }
 
 #[tokio::test]

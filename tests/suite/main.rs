@@ -2,6 +2,8 @@
 
 mod answers;
 mod attack;
+#[cfg(all(feature = "metrics", feature = "remote", feature = "tracing", unix))]
+mod attack_outside;
 #[cfg(feature = "redis")]
 mod attack_session;
 mod axum;

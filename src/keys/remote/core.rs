@@ -324,6 +324,28 @@ impl Core {
 
     fn conclude(&self, cause: Cause, fetched: Result<Fetched, Failure>, span: &Fetching) {
         let stamp = Stamp::now(&self.clock);
+        let outcome = self.take(cause, fetched, stamp);
+        // Who listens is not ours: it may panic, or ask for the state, which is neither locked nor half changed.
+        let location = self.state().location.clone();
+        match outcome {
+            Ok(keys) => {
+                events::keys_refreshed(&location, keys);
+                span.ended(&location, OK);
+                meters::key_refresh(&self.source, cause.label(), OK);
+                meters::keys(&self.source, keys, stamp.wall);
+            }
+            Err((reason, has_keys)) => {
+                events::keys_not_refreshed(&location, &reason, has_keys);
+                span.ended(&location, FAILED);
+                meters::key_refresh(&self.source, cause.label(), FAILED);
+            }
+        }
+        self.finish(&mut self.state());
+    }
+
+    /// What was fetched counts from here on: how many keys there are, or why there are no new ones, and whether the old
+    /// ones can be used.
+    fn take(&self, cause: Cause, fetched: Result<Fetched, Failure>, stamp: Stamp) -> Result<usize, (String, bool)> {
         let mut state = self.state();
         match fetched {
             Ok(fetched) => {
@@ -332,32 +354,28 @@ impl Core {
                     Some((document, is_new)) => (document, is_new, fetched.etag),
                     None => (current.document.clone(), false, fetched.etag.or_else(|| current.etag.clone())),
                 };
-                events::keys_refreshed(&state.location, document.set.len());
-                span.ended(&state.location, OK);
-                meters::key_refresh(&self.source, cause.label(), OK);
-                meters::keys(&self.source, document.set.len(), stamp.wall);
                 if cause != Cause::Scheduled {
                     state.schedule.conclude_missing(stamp.monotonic, |kid| document.set.knows(kid));
                 }
                 let refresh_after = state.schedule.succeeded(cause, stamp.monotonic, fetched.lives, is_new);
                 let usable_for = fetched.lives + self.rules.stale_for;
+                let keys = document.set.len();
                 self.snapshot.store(Arc::new(Snapshot { document, etag, stamp, refresh_after, usable_for }));
                 state.last_failure = None;
+                Ok(keys)
             }
             Err(failure) => {
                 let has_keys = !matches!(self.freshness(&self.snapshot.load()), Freshness::Unusable);
-                events::keys_not_refreshed(&state.location, &failure.reason, has_keys);
-                span.ended(&state.location, FAILED);
-                meters::key_refresh(&self.source, cause.label(), FAILED);
                 state.schedule.failed(cause, stamp.monotonic, failure.retry_after, has_keys);
                 // The fetch is over, so the lock is free.
                 if let Ok(mut location) = self.location.try_lock() {
                     location.doubt();
                 }
+                let reason = failure.reason.clone();
                 state.last_failure = Some(failure);
+                Err((reason, has_keys))
             }
         }
-        self.finish(&mut state);
     }
 
     fn finish(&self, state: &mut State) {

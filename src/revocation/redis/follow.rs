@@ -248,7 +248,10 @@ async fn look_at_durability(shared: &Shared, link: &mut Link) {
         (_, Some(false)) => "it has no append-only file: set `appendonly yes`",
         _ => return,
     };
-    if !std::mem::replace(&mut notes.has_warned, true) {
+    let has_warned = std::mem::replace(&mut notes.has_warned, true);
+    // Who listens may ask for the status.
+    drop(notes);
+    if !has_warned {
         events::store_may_forget(Store::RevokedTokens, missing);
     }
 }

@@ -395,6 +395,10 @@ pub(super) const CASES: &[(&str, &[&str])] = &[
         &["issuers: the issuer \"https://a.example\" is trusted twice: give it one key set with all its keys"],
     ),
     (
+        "issuer = 'https://a.example'\naudiences = ['a']\nrequire_claim_values = {}",
+        &["require_claim_values: is empty: leave the key out, or name a claim"],
+    ),
+    (
         "",
         &[
             "issuer: missing: name the issuer as in the tokens' `iss`, or a `provider`",
