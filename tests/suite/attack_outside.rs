@@ -118,7 +118,7 @@ fn a_pipe_in_the_place_of_a_key_file_holds_nothing_up() {
         let settings: Settings = serde_json::from_value(settings).expect("a table");
         settings.build().map(drop).map_err(|errors| errors.to_string())
     });
-    let expected = "secret_file: the file cannot be read (not a regular file): name one";
+    let expected = "secret_file: the file cannot be read (not a regular file): name one; a relative path starts at the working directory";
     assert_eq!(refused, Some(Err(expected.to_owned())));
 
     let secret = |letter: u8| [letter; 40];
