@@ -129,7 +129,7 @@ impl Transport for Provider {
         if block.status == StatusCode::OK && block.body.len() <= LONGEST {
             let document = serde_json::from_slice::<Value>(&block.body).unwrap_or_default();
             if is_metadata && document["issuer"] == WORLD.issuer.name() {
-                seen.named.extend(document["jwks_uri"].as_str().and_then(|url| Url::parse(url).ok()));
+                seen.named.extend(document["jwks_uri"].as_str().and_then(asked_for));
             }
             let served = document["keys"].as_array().into_iter().flatten();
             let own: Value = serde_json::from_str(&WORLD.parts[1]).expect("a set");
@@ -144,6 +144,13 @@ impl Transport for Provider {
 }
 
 type Answered = Result<Response<ResponseBody>, Box<dyn std::error::Error + Send + Sync>>;
+
+/// What is asked for where this URL is named: a fragment is never sent (RFC 9110 §4.2.5).
+fn asked_for(text: &str) -> Option<Url> {
+    let mut url = Url::parse(text).ok()?;
+    url.set_fragment(None);
+    Some(url)
+}
 
 fn is_this_machine(url: &Url) -> bool {
     match url.host() {
