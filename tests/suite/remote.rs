@@ -269,6 +269,47 @@ async fn a_rotation_in_the_middle_of_a_storm_is_seen_within_thirty_seconds() {
     assert_rate(&world.provider.forced(), 3);
 }
 
+/// What is on its way was written before the key was: it says nothing about it.
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_published_while_a_refetch_is_on_its_way_passes() {
+    let world = world();
+    assert_eq!(world.judge(&world.good()).await, Ok(()));
+    world.provider.delay(2 * SECOND);
+    let (verifier, forged) = (world.verifier.clone(), world.forged(1));
+    let asking = tokio::spawn(async move { verdict(&verifier, &forged).await });
+    sleep(SECOND).await;
+    world.authority.rotate();
+    let start = Instant::now();
+    assert_eq!(world.judge(&world.good()).await, Ok(()));
+    assert_eq!(start.elapsed(), 3 * SECOND, "the rest of that refetch, and the next");
+    assert_eq!(asking.await.expect("no panic"), Err(Kind::UnknownKey));
+    assert_eq!(world.provider.forced().len(), 2);
+    // What was there all the while is remembered, as ever.
+    world.provider.delay(Duration::ZERO);
+    assert_eq!(world.judge_at_once(&world.forged(1)).await, Err(Kind::UnknownKey));
+    assert_eq!(world.provider.forced().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_that_is_published_during_the_last_refetch_of_a_window_passes_when_a_slot_opens() {
+    let world = world();
+    assert_eq!(world.judge(&world.good()).await, Ok(()));
+    world.provider.delay(2 * SECOND);
+    assert_eq!(world.judge(&world.forged(1)).await, Err(Kind::UnknownKey));
+    let (verifier, forged) = (world.verifier.clone(), world.forged(2));
+    let asking = tokio::spawn(async move { verdict(&verifier, &forged).await });
+    sleep(SECOND).await;
+    world.authority.rotate();
+    let new = world.authority.token().expires_in(99_999).sign();
+    let start = Instant::now();
+    while world.judge(&new).await.is_err() {
+        sleep(SECOND / 10).await;
+    }
+    assert_eq!(asking.await.expect("no panic"), Err(Kind::UnknownKey));
+    assert!(start.elapsed() < 30 * SECOND, "{:?}: a slot opens 30 s after the first refetch", start.elapsed());
+    assert_rate(&world.provider.forced(), 2);
+}
+
 #[tokio::test(start_paused = true)]
 async fn tokens_that_no_key_could_save_cause_no_fetch() {
     let world = world();

@@ -254,6 +254,7 @@ impl Inner {
     /// The set after a refetch; `None` where there is none to wait for, or where it failed.
     async fn wait_for_kid(&self, kid: Option<&str>) -> Option<KeySet> {
         let before = self.core.snapshot.load().set().clone();
+        let first = self.core.state().started + 1;
         let mut parked = None;
         loop {
             let task = self.ensure_task().ok()?;
@@ -281,8 +282,8 @@ impl Inner {
             }
             let set = self.core.snapshot.load().set().clone();
             let is_there = kid.map_or(!before.is(&set), |kid| set.knows(kid));
-            // A scheduled fetch may have been answered by a cache: only one that went past it is the last word.
-            if is_there || self.core.state().last_past_caches >= count {
+            // The last word is that of a fetch that went past caches, and that has begun since the token came.
+            if is_there || self.core.state().last_past_caches >= first {
                 return Some(set);
             }
         }

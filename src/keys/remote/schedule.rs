@@ -2,7 +2,8 @@
 //!
 //! - Scheduled fetches: ahead of the time to live; after a failure with a jittered backoff.
 //! - Forced fetches, for an unknown `kid`: two in 30 seconds, failed or not; one that brought a new key is free.
-//! - A `kid` that a finished refetch lacked asks for none for 30 seconds.
+//! - A `kid` that a finished refetch lacked asks for none for 30 seconds. What was asked before a token came says nothing
+//!   about its key: it may have been answered before the key was published.
 //! - `Retry-After` is obeyed by every fetch.
 
 use std::collections::{HashSet, VecDeque};
@@ -97,7 +98,9 @@ pub(super) struct Schedule {
     forced_wanted: bool,
     asked: bool,
     missing: VecDeque<(Box<str>, Instant)>,
-    /// The unknown `kid`s that requests wait for.
+    /// The unknown `kid`s that the fetch that runs is to find.
+    sought: HashSet<Box<str>>,
+    /// Those that requests wait for, for the next one.
     awaited: HashSet<Box<str>>,
 }
 
@@ -113,6 +116,7 @@ impl Schedule {
             forced_wanted: false,
             asked: false,
             missing: VecDeque::new(),
+            sought: HashSet::new(),
             awaited: HashSet::new(),
         }
     }
@@ -152,16 +156,12 @@ impl Schedule {
 
     pub(super) fn started(&mut self, cause: Cause, now: Instant) {
         match cause {
-            Cause::Scheduled => {}
-            Cause::Forced => {
-                self.forced_wanted = false;
-                self.forced.push_back(now);
-            }
-            Cause::Asked => {
-                self.asked = false;
-                self.forced_wanted = false;
-            }
+            Cause::Scheduled => return,
+            Cause::Forced => self.forced.push_back(now),
+            Cause::Asked => self.asked = false,
         }
+        self.forced_wanted = false;
+        self.sought = std::mem::take(&mut self.awaited);
     }
 
     /// A fetch has brought keys that are good for `time_to_live`; `is_new` when one of them was not there before.
@@ -180,7 +180,7 @@ impl Schedule {
 
     pub(super) fn failed(&mut self, cause: Cause, now: Instant, retry_after: Option<Duration>, has_keys: bool) {
         if cause != Cause::Scheduled {
-            self.awaited.clear();
+            self.sought.clear();
         }
         if let Some(wait) = retry_after {
             self.blocked_until = Some(now + wait.min(self.rules.longest_retry_after));
@@ -214,16 +214,17 @@ impl Schedule {
         if !is_blocked && self.slot_opens(now).is_none() { Unknown::Wait } else { self.verdict(now) }
     }
 
-    /// A request waits for this `kid`: where the fetch lacks it, that is remembered, be the request still there or not.
+    /// A request waits for this `kid`: where the next fetch lacks it, that is remembered, be the request still there or
+    /// not.
     pub(super) fn await_kid(&mut self, kid: &str) {
-        if self.awaited.len() < self.rules.remembered_kids {
+        if self.awaited.len() < self.rules.remembered_kids && !self.sought.contains(kid) {
             self.awaited.insert(kid.into());
         }
     }
 
     /// A fetch that went past caches has finished well.
     pub(super) fn conclude_missing(&mut self, now: Instant, is_there: impl Fn(&str) -> bool) {
-        for kid in std::mem::take(&mut self.awaited) {
+        for kid in std::mem::take(&mut self.sought) {
             if !is_there(&kid) {
                 self.remember_missing(&kid, now);
             }
