@@ -47,14 +47,12 @@ fn not_judged(kind: AuthErrorKind, error: &AuthError) {
 }
 
 /// A source has fresh keys.
-#[cfg(feature = "remote")]
 pub(crate) fn keys_refreshed(location: &str, keys: usize) {
     #[cfg(feature = "tracing")]
     tracing::debug!(name: "keys_refreshed", location, keys, "keys refreshed");
 }
 
-/// A source could not refresh its keys. At most as often as it may fetch.
-#[cfg(feature = "remote")]
+/// A source could not refresh its keys. At most as often as it may fetch; of a file, when that or the reason is new.
 pub(crate) fn keys_not_refreshed(location: &str, reason: &str, has_keys: bool) {
     #[cfg(feature = "tracing")]
     tracing::warn!(name: "keys_not_refreshed", location, reason, has_keys, "keys not refreshed");

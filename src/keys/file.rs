@@ -3,7 +3,7 @@
 //! - The file is read when the source is built, and then every 5 seconds on a thread of its own: no request reads it.
 //! - Its content is compared, not its times: a swapped symlink and a coarse clock are no matter.
 //! - A file that is gone, half written or without a usable key keeps the keys at hand; the reason is in
-//!   [`last_error`](KeyFile::last_error).
+//!   [`last_error`](KeyFile::last_error), and in one event.
 
 use std::fmt;
 use std::io::Read as _;
@@ -17,8 +17,9 @@ use zeroize::Zeroizing;
 
 use super::KeySet;
 use super::source::{KeyLookup, KeyQuery, KeySource};
+use crate::clock::Clock;
 use crate::error::ConfigError;
-use crate::quote;
+use crate::{events, meters, quote};
 
 /// The longest file that is read, in bytes.
 const MAX_FILE: u64 = 512 * 1024;
@@ -90,17 +91,46 @@ impl KeyFile {
 
 impl Shared {
     fn watch(&self, mut content: Zeroizing<Vec<u8>>, every: Duration, ended: &mpsc::Receiver<()>) {
+        self.tell(None, true);
         while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+            let mut has_changed = false;
             let outcome = match read(&self.path) {
                 Ok(same) if same == content => Ok(()),
                 Ok(changed) => self.parse_safely(&changed).map(|keys| {
                     content = changed;
+                    has_changed = true;
                     *self.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
                 }),
                 Err(reason) => Err(reason),
             };
-            *self.last_error.write().unwrap_or_else(PoisonError::into_inner) = outcome.err();
+            let error = outcome.err();
+            let before = {
+                let mut last = self.last_error.write().unwrap_or_else(PoisonError::into_inner);
+                std::mem::replace(&mut *last, error.clone())
+            };
+            self.tell(error.as_deref(), has_changed || before != error);
         }
+    }
+
+    /// Who listens is not ours: a panic there must not end the watch either.
+    fn tell(&self, error: Option<&str>, is_news: bool) {
+        let source = quote::path(&self.path);
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner).len();
+        let _ = catch_unwind(AssertUnwindSafe(|| match error {
+            None => {
+                if is_news {
+                    events::keys_refreshed(&source, keys);
+                }
+                meters::key_refresh(&source, "scheduled", "ok");
+                meters::keys(&source, keys, Clock::system().now());
+            }
+            Some(reason) => {
+                if is_news {
+                    events::keys_not_refreshed(&source, reason, keys > 0);
+                }
+                meters::key_refresh(&source, "scheduled", "failed");
+            }
+        }));
     }
 
     /// A parser of one's own that panics must not end the watch unnoticed.

@@ -28,22 +28,19 @@ pub(super) const SIGNATURE_CHECKS: Metric = Metric {
     help: "How long the check of a signature took, good or not, by algorithm.",
 };
 
-#[cfg(feature = "remote")]
 pub(super) const KEY_REFRESHES: Metric = Metric {
     name: "jwt_auth_key_refreshes_total",
     unit: Unit::Count,
-    help: "Fetches of keys that have ended, by source, cause and outcome.",
+    help: "Fetches of keys that have ended, and looks at files of keys, by source, cause and outcome.",
 };
 
-#[cfg(feature = "remote")]
 pub(super) const KEYS: Metric =
     Metric { name: "jwt_auth_keys", unit: Unit::Count, help: "Keys at hand that can verify, by source." };
 
-#[cfg(feature = "remote")]
 pub(super) const KEYS_CONFIRMED: Metric = Metric {
     name: "jwt_auth_keys_last_success_timestamp_seconds",
     unit: Unit::Seconds,
-    help: "When the provider last confirmed the keys, by source.",
+    help: "When the provider or the file last confirmed the keys, by source.",
 };
 
 #[cfg(feature = "remote")]

@@ -17,7 +17,6 @@ use metrics::{Counter, Histogram, Label};
 
 #[cfg(feature = "metrics")]
 use self::slot::Slot;
-#[cfg(any(feature = "redis", feature = "remote"))]
 use crate::clock::UnixTime;
 #[cfg(feature = "metrics")]
 use crate::error::AuthErrorKind;
@@ -190,8 +189,7 @@ impl std::fmt::Debug for GuardMeter {
     }
 }
 
-/// A fetch has ended. The source is the configured URL or issuer.
-#[cfg(feature = "remote")]
+/// A fetch has ended, or a look at a file. The source is the configured URL, issuer or path.
 pub(crate) fn key_refresh(source: &str, cause: &'static str, outcome: &'static str) {
     #[cfg(feature = "metrics")]
     {
@@ -201,8 +199,7 @@ pub(crate) fn key_refresh(source: &str, cause: &'static str, outcome: &'static s
     }
 }
 
-/// What a source has, as its provider has just confirmed.
-#[cfg(feature = "remote")]
+/// What a source has, as its provider or its file has just confirmed.
 pub(crate) fn keys(source: &str, keys: usize, now: UnixTime) {
     #[cfg(feature = "metrics")]
     {
@@ -241,7 +238,7 @@ pub(crate) fn refresh_token_reused() {
 }
 
 /// Since the Unix epoch.
-#[cfg(all(feature = "metrics", any(feature = "redis", feature = "remote")))]
+#[cfg(feature = "metrics")]
 fn seconds(time: UnixTime) -> f64 {
     time.since(UnixTime::from_secs(0)).as_secs_f64()
 }

@@ -6,16 +6,16 @@ mod tables;
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use http::{Request, Response, StatusCode};
 use serde_json::{Value, json};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_jwt_auth::keys::{KeyError, KeyLookup, KeyQuery};
+use tower_jwt_auth::keys::{KeyError, KeyFile, KeyLookup, KeyQuery};
 use tower_jwt_auth::testing::Authority;
-use tower_jwt_auth::{Algorithm, Issuer, JwtAuth, RequireScopes, TokenCache, Verifier};
+use tower_jwt_auth::{Algorithm, Issuer, JwtAuth, KeySet, RequireScopes, TokenCache, Verifier};
 
-use self::collect::{Measured, Trace};
+use self::collect::{Measured, Trace, is_watch};
 
 const CANARY: &str = "CanaryCanaryCanaryCanary";
 
@@ -236,4 +236,68 @@ async fn no_byte_of_a_token_is_in_an_event_a_span_or_a_label() {
             assert!(!shown.contains(segment), "a segment of a token");
         }
     }
+}
+
+/// Nothing but its own thread sees a file go.
+#[test]
+fn a_file_of_keys_says_once_that_it_is_gone_and_once_that_it_is_back() {
+    let (trace, measured) = (Trace::start(), Measured::start());
+    let mut authority = authority();
+    let path = std::env::temp_dir().join(format!("tower-jwt-auth-watched-{}.json", std::process::id()));
+    let name = path.display().to_string();
+    std::fs::write(&path, authority.jwks()).expect("a file");
+    let listener = measured.listener();
+    // It is parsed here, and then by the watch.
+    let parse = move |content: &[u8]| {
+        if is_watch() {
+            listener();
+        }
+        KeySet::jwk_set(content)
+    };
+    let keys = KeyFile::with(&path, Duration::from_millis(5), parse).expect("a set");
+    let mut publish = || {
+        authority.add_key(Algorithm::ES256);
+        let next = path.with_extension("next");
+        std::fs::write(&next, authority.jwks()).expect("a file");
+        std::fs::rename(&next, &path).expect("a file");
+    };
+
+    // Until it has been looked at ten times more with this outcome.
+    let watch = |outcome: &str| {
+        let labels = format!("cause=scheduled, outcome={outcome}, source={name}");
+        let (start, mut looks) = (Instant::now(), 0.0);
+        while looks < 10.0 {
+            assert!(start.elapsed() < Duration::from_secs(10), "{:?}", trace.of_file(&name));
+            std::thread::sleep(Duration::from_millis(5));
+            looks += measured.take().values("jwt_auth_key_refreshes_total").get(&labels).unwrap_or(&0.0);
+        }
+    };
+    // What is taken is gone, and set again at the next look.
+    let gauge = |metric: &str| {
+        let start = Instant::now();
+        loop {
+            assert!(start.elapsed() < Duration::from_secs(10), "{metric}");
+            match measured.take().values(metric).get(&format!("source={name}")) {
+                Some(value) if *value > 0.0 => return *value,
+                _ => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+    };
+    publish();
+    watch("ok");
+    std::fs::remove_file(&path).expect("a file");
+    watch("failed");
+    publish();
+    watch("ok");
+
+    assert!((gauge("jwt_auth_keys") - 3.0).abs() < f64::EPSILON);
+    let now = SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs_f64();
+    assert!((now - gauge("jwt_auth_keys_last_success_timestamp_seconds")).abs() < 60.0);
+    let said: Vec<_> = trace.of_file(&name).into_iter().map(|seen| (seen.shape.name, seen.values)).collect();
+    let names: Vec<_> = said.iter().map(|(name, _)| &**name).collect();
+    assert_eq!(names, ["keys_refreshed", "keys_refreshed", "keys_not_refreshed", "keys_refreshed"], "{said:?}");
+    assert_eq!([0, 1, 3].map(|at| &*said[at].1["keys"]), ["1", "2", "3"]);
+    assert!(said[2].1["reason"].contains("No such file") && said[2].1["has_keys"] == "true", "{said:?}");
+    drop(keys);
+    std::fs::remove_file(&path).expect("a file");
 }

@@ -3,10 +3,10 @@
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
-use std::sync::Once;
+use std::sync::{Mutex, Once, PoisonError};
 
 use metrics_util::MetricKind;
-use metrics_util::debugging::{DebugValue, DebuggingRecorder, Snapshotter};
+use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Metadata, Subscriber};
@@ -28,6 +28,9 @@ pub(super) struct Seen {
 
 /// Spans have an id, events have none.
 type All = Vec<(Option<Id>, Seen)>;
+
+/// What the threads of key files have said.
+static WATCHES: Mutex<Vec<Seen>> = Mutex::new(Vec::new());
 
 thread_local! {
     static SEEN: RefCell<Option<All>> = const { RefCell::new(None) };
@@ -57,6 +60,13 @@ impl Trace {
         SEEN.with_borrow(|all| all.iter().flatten().map(|(_, seen)| seen.clone()).collect())
     }
 
+    /// What the watch of this key file has said, on its own thread.
+    #[expect(clippy::unused_self, reason = "somebody listens once this is there")]
+    pub(super) fn of_file(&self, path: &str) -> Vec<Seen> {
+        let all = WATCHES.lock().unwrap_or_else(PoisonError::into_inner);
+        all.iter().filter(|seen| seen.values.get("location").is_some_and(|at| at == path)).cloned().collect()
+    }
+
     pub(super) fn named(&self, name: &str) -> Vec<Seen> {
         self.seen().into_iter().filter(|seen| seen.shape.name == name).collect()
     }
@@ -68,16 +78,27 @@ impl Drop for Trace {
     }
 }
 
+/// Whether this is the thread of a key file.
+pub(super) fn is_watch() -> bool {
+    std::thread::current().name() == Some("jwt-key-file")
+}
+
 fn collect(id: Option<Id>, metadata: &Metadata<'_>, record: impl FnOnce(&mut Values<'_>)) {
     if !metadata.target().starts_with("tower_jwt_auth") {
         return;
     }
-    SEEN.with_borrow_mut(|all| {
-        let Some(all) = all else { return };
-        let mut values = BTreeMap::new();
-        record(&mut Values(&mut values));
-        all.push((id, Seen { shape: Shape::of(metadata), values }));
-    });
+    let is_watch = is_watch();
+    if !is_watch && SEEN.with_borrow(Option::is_none) {
+        return;
+    }
+    let mut values = BTreeMap::new();
+    record(&mut Values(&mut values));
+    let seen = Seen { shape: Shape::of(metadata), values };
+    if is_watch {
+        WATCHES.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
+    } else {
+        SEEN.with_borrow_mut(|all| all.iter_mut().for_each(|all| all.push((id.clone(), seen.clone()))));
+    }
 }
 
 struct Values<'v>(&'v mut BTreeMap<&'static str, String>);
@@ -125,7 +146,7 @@ impl<S: Subscriber> Layer<S> for Collector {
 
 /// Collects the metrics of this thread until it is dropped.
 pub(super) struct Measured {
-    snapshotter: Snapshotter,
+    recorder: &'static DebuggingRecorder,
     _guard: metrics::LocalRecorderGuard<'static>,
 }
 
@@ -148,12 +169,18 @@ impl Measured {
     pub(super) fn start() -> Self {
         // Handles may outlive the test that made them.
         let recorder: &'static DebuggingRecorder = Box::leak(Box::default());
-        Self { snapshotter: recorder.snapshotter(), _guard: metrics::set_default_local_recorder(recorder) }
+        Self { recorder, _guard: metrics::set_default_local_recorder(recorder) }
+    }
+
+    /// To be called on another thread, whose metrics are collected here until it ends.
+    pub(super) fn listener(&self) -> impl Fn() + Send + Sync + 'static {
+        let recorder = self.recorder;
+        move || std::mem::forget(metrics::set_default_local_recorder(recorder))
     }
 
     /// All series, with their values since they were last taken.
     pub(super) fn take(&self) -> Taken {
-        let all = self.snapshotter.snapshot().into_vec().into_iter();
+        let all = self.recorder.snapshotter().snapshot().into_vec().into_iter();
         let read = all.map(|(key, unit, description, value)| {
             let mut labels: Vec<_> =
                 key.key().labels().map(|label| (label.key().to_owned(), label.value().to_owned())).collect();
