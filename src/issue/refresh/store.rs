@@ -176,6 +176,7 @@ impl fmt::Debug for Rotation {
 }
 
 /// What became of a [`Rotation`].
+#[non_exhaustive]
 pub enum Outcome {
     /// The presented token was live; its successor is now.
     Rotated(Family),
@@ -202,7 +203,7 @@ impl fmt::Debug for Outcome {
     }
 }
 
-/// What a store says of a family.
+/// What a store says of a family. It has all that there is to say: a store of one's own fills each field.
 #[derive(Clone)]
 pub struct Family {
     /// Its name.

@@ -87,17 +87,16 @@ fn collect(id: Option<Id>, metadata: &Metadata<'_>, record: impl FnOnce(&mut Val
     if !metadata.target().starts_with("tower_jwt_auth") {
         return;
     }
-    let is_watch = is_watch();
-    if !is_watch && SEEN.with_borrow(Option::is_none) {
+    if !is_watch() && SEEN.with_borrow(Option::is_none) {
         return;
     }
     let mut values = BTreeMap::new();
     record(&mut Values(&mut values));
     let seen = Seen { shape: Shape::of(metadata), values };
-    if is_watch {
+    if is_watch() {
         WATCHES.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
     } else {
-        SEEN.with_borrow_mut(|all| all.iter_mut().for_each(|all| all.push((id.clone(), seen.clone()))));
+        SEEN.with_borrow_mut(|all| all.get_or_insert_default().push((id, seen)));
     }
 }
 
