@@ -73,9 +73,9 @@
 //! The variables are the keys in upper case behind a prefix of one's own: `SHOP_AUTH_ISSUER`, `SHOP_AUTH_AUDIENCES`,
 //! `SHOP_AUTH_SECRET_FILE`. [`Config::from_env`] takes them alone, [`Settings::with_env`] lays them over a file: over the
 //! keys at the top, and over those of the issuer where there is one. Texts are separated by commas, `require_claim_values`
-//! is written `claim=value,claim=value`. An empty variable counts as unset, and one that starts with the prefix and is no
-//! key is refused: take a prefix that nothing else has. (Beside a service named `auth`, Kubernetes sets
-//! `AUTH_SERVICE_HOST` and more in every pod.)
+//! is written `claim=value,claim=value`. An empty variable is refused, for it may be a rule that was not filled in, and so is
+//! one that starts with the prefix and is no key: take a prefix that nothing else has. (Beside a service named `auth`,
+//! Kubernetes sets `AUTH_SERVICE_HOST` and more in every pod.)
 //!
 //! # Operators
 //!

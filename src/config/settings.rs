@@ -65,8 +65,8 @@ impl Settings {
     }
 
     /// Lays variables over these settings: those whose names are the prefix and a key in upper case. Others with the
-    /// prefix are refused by [`build`](Self::build), others without it passed over. One with an empty value counts as
-    /// unset, and one that is set wins over what was there.
+    /// prefix are refused by [`build`](Self::build), and so is one with an empty value; others without it are passed
+    /// over. One that is set wins over what was there.
     ///
     /// ```
     /// use tower_jwt_auth::config::Settings;
@@ -82,7 +82,7 @@ impl Settings {
         for (name, value) in variables {
             let (name, value) = (name.into(), value.into());
             let name = name.to_string_lossy();
-            if let Some(key) = name.strip_prefix(prefix).filter(|_| !value.is_empty()) {
+            if let Some(key) = name.strip_prefix(prefix) {
                 if key.bytes().any(|byte| byte.is_ascii_lowercase()) {
                     self.misspelled.push(name.into_owned());
                     continue;

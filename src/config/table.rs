@@ -93,8 +93,16 @@ impl<'p> Table<'p> {
             self.problems.add(place, "given twice: leave one");
             return None;
         }
-        if let Tree::Variable(Variable { text: None, .. }) = value {
-            self.problems.add(place, "not UTF-8");
+        let wrong = match &value {
+            Tree::Variable(Variable { text: None, .. }) => Some("not UTF-8"),
+            // A template that was not filled in must not take a rule away.
+            Tree::Variable(Variable { text: Some(text), .. }) if text.is_empty() => {
+                Some("is empty: give it a value, or unset it")
+            }
+            _ => None,
+        };
+        if let Some(wrong) = wrong {
+            self.problems.add(place, wrong);
             return None;
         }
         Some(Given { place, value })
