@@ -1,5 +1,6 @@
 //! What stands around the crate and does not behave: who listens to events and metrics, and what lies where a file should.
 
+use std::cell::RefCell;
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -71,10 +72,10 @@ fn who_hears_of_a_fetch_may_ask_for_the_state() {
     }
 }
 
-/// Panics over a gauge of keys.
-struct Broken;
+/// Does something of its own with the name of each gauge.
+struct OnGauge<F>(F);
 
-impl Recorder for Broken {
+impl<F: Fn(&str)> Recorder for OnGauge<F> {
     fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
     fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
@@ -82,7 +83,7 @@ impl Recorder for Broken {
         Counter::noop()
     }
     fn register_gauge(&self, key: &Key, _: &Metadata<'_>) -> Gauge {
-        assert_ne!(key.name(), "jwt_auth_keys", "the recorder's own fault");
+        self.0(key.name());
         Gauge::noop()
     }
     fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
@@ -93,13 +94,31 @@ impl Recorder for Broken {
 #[test]
 fn a_recorder_that_panics_costs_no_keys() {
     let verdict = within_ten_seconds(async || {
-        let _guard = metrics::set_default_local_recorder(&Broken);
+        let broken = OnGauge(|name: &str| assert_ne!(name, "jwt_auth_keys", "the recorder's own fault"));
+        let _guard = metrics::set_default_local_recorder(&broken);
         let authority = Authority::new(Algorithm::ES256);
         let issuer = Issuer::new(authority.name(), source(Some(authority.jwks()))).audience(authority.audience());
         let verifier = Verifier::<Value>::new(issuer).expect("valid");
         verdict(&verifier, &authority.token().sign()).await
     });
     assert_eq!(verdict, Some(Ok(())));
+}
+
+#[test]
+fn a_recorder_may_ask_for_the_state() {
+    let told = within_ten_seconds(async || {
+        let authority = Authority::new(Algorithm::ES256);
+        let keys = source(Some(authority.jwks()));
+        let told = RefCell::new(Vec::new());
+        let curious = OnGauge(|name: &str| told.borrow_mut().push((name.to_owned(), keys.status().waiting)));
+        let _guard = metrics::set_default_local_recorder(&curious);
+        let issuer = Issuer::new(authority.name(), keys.clone()).audience(authority.audience());
+        let verifier = Verifier::<Value>::new(issuer).expect("valid");
+        let verdict = verdict(&verifier, &authority.token().sign()).await;
+        let told = told.take().into_iter().filter(|(name, _)| name.ends_with("waiting_requests"));
+        (verdict, told.map(|(_, waiting)| waiting).collect::<Vec<_>>())
+    });
+    assert_eq!(told, Some((Ok(()), vec![1, 0])), "it stands still, or is not told");
 }
 
 fn pipe(path: &std::path::Path) {

@@ -1,6 +1,7 @@
 //! The rules for remote keys in virtual time: nobody sleeps, and the provider is a script.
 
 mod interleaved;
+mod published;
 
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -267,47 +268,6 @@ async fn a_rotation_in_the_middle_of_a_storm_is_seen_within_thirty_seconds() {
     .await;
     assert!(rotated.lock().expect("not poisoned").is_none(), "the rotation was seen");
     assert_rate(&world.provider.forced(), 3);
-}
-
-/// What is on its way was written before the key was: it says nothing about it.
-#[tokio::test(start_paused = true)]
-async fn a_key_that_is_published_while_a_refetch_is_on_its_way_passes() {
-    let world = world();
-    assert_eq!(world.judge(&world.good()).await, Ok(()));
-    world.provider.delay(2 * SECOND);
-    let (verifier, forged) = (world.verifier.clone(), world.forged(1));
-    let asking = tokio::spawn(async move { verdict(&verifier, &forged).await });
-    sleep(SECOND).await;
-    world.authority.rotate();
-    let start = Instant::now();
-    assert_eq!(world.judge(&world.good()).await, Ok(()));
-    assert_eq!(start.elapsed(), 3 * SECOND, "the rest of that refetch, and the next");
-    assert_eq!(asking.await.expect("no panic"), Err(Kind::UnknownKey));
-    assert_eq!(world.provider.forced().len(), 2);
-    // What was there all the while is remembered, as ever.
-    world.provider.delay(Duration::ZERO);
-    assert_eq!(world.judge_at_once(&world.forged(1)).await, Err(Kind::UnknownKey));
-    assert_eq!(world.provider.forced().len(), 2);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_key_that_is_published_during_the_last_refetch_of_a_window_passes_when_a_slot_opens() {
-    let world = world();
-    assert_eq!(world.judge(&world.good()).await, Ok(()));
-    world.provider.delay(2 * SECOND);
-    assert_eq!(world.judge(&world.forged(1)).await, Err(Kind::UnknownKey));
-    let (verifier, forged) = (world.verifier.clone(), world.forged(2));
-    let asking = tokio::spawn(async move { verdict(&verifier, &forged).await });
-    sleep(SECOND).await;
-    world.authority.rotate();
-    let new = world.authority.token().expires_in(99_999).sign();
-    let start = Instant::now();
-    while world.judge(&new).await.is_err() {
-        sleep(SECOND / 10).await;
-    }
-    assert_eq!(asking.await.expect("no panic"), Err(Kind::UnknownKey));
-    assert!(start.elapsed() < 30 * SECOND, "{:?}: a slot opens 30 s after the first refetch", start.elapsed());
-    assert_rate(&world.provider.forced(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -657,4 +617,29 @@ fn a_remote_source_has_no_secrets() {
     assert!(Verifier::<Value>::new(issuer).is_err());
     assert!(Issuer::discover("http://issuer.test").is_err());
     assert!(Issuer::discover_at("https://a.test/metadata", "not a URL at all").is_ok());
+}
+
+/// A time of nothing would be a fetch without a pause, and one without an end a sum that overflows.
+#[test]
+fn times_are_a_millisecond_at_least_and_a_year_at_most() {
+    type Option = fn(RemoteJwksBuilder, Duration) -> RemoteJwksBuilder;
+    let options: [(&str, Option); 9] = [
+        ("time_to_live", RemoteJwksBuilder::time_to_live),
+        ("shortest_time_to_live", |builder, time| builder.time_to_live_bounds(time, time)),
+        ("forced_window", |builder, time| builder.forced_refetches(2, time)),
+        ("shortest_backoff", |builder, time| builder.backoff(time, time, time)),
+        ("longest_retry_after", RemoteJwksBuilder::longest_retry_after),
+        ("connect_timeout", RemoteJwksBuilder::connect_timeout),
+        ("fetch_timeout", RemoteJwksBuilder::fetch_timeout),
+        ("wait_timeout", RemoteJwksBuilder::wait_timeout),
+        ("stale_for", RemoteJwksBuilder::stale_for),
+    ];
+    for (name, option) in options {
+        let build = |time| option(RemoteJwks::from_url(URL), time).build().map(drop);
+        let too_long = build(Duration::MAX).expect_err(name).to_string();
+        assert!(too_long.starts_with(&format!("`{name}` is ")) && too_long.ends_with("366 days at most"), "{too_long}");
+        assert_eq!(build(Duration::ZERO).is_ok(), ["stale_for", "longest_retry_after"].contains(&name), "{name}");
+        build(Duration::from_millis(1)).expect(name);
+        build(366 * 24 * 60 * MINUTE).expect(name);
+    }
 }

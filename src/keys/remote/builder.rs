@@ -16,6 +16,13 @@ use crate::jose::Algorithm;
 use crate::jose::jwk::Conventions;
 use crate::quote;
 
+/// The shortest time that can be set: less would be no pause at all.
+const SHORTEST: Duration = Duration::from_millis(1);
+/// These may be nothing: a bound that stops at once, and metadata that is read each time.
+const MAY_BE_NOTHING: [&str; 3] = ["stale_for", "longest_retry_after", "discover_every"];
+/// The longest, so that no sum of times overflows.
+const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+
 /// Builds a [`RemoteJwks`]. The defaults suit every provider seen so far; each option says why its default is what it
 /// is.
 #[must_use]
@@ -71,8 +78,7 @@ impl RemoteJwksBuilder {
         self
     }
 
-    /// The times that settings can set, by their keys.
-    #[cfg(feature = "config")]
+    /// The times that can be set, by the keys that they have in settings.
     pub(crate) fn times(&mut self) -> [(&'static str, &mut Duration); 13] {
         [
             ("time_to_live", &mut self.rules.time_to_live),
@@ -238,9 +244,17 @@ impl RemoteJwksBuilder {
     /// The source. Nothing is fetched yet.
     ///
     /// # Errors
-    /// When the URL is not https (http on loopback), when the initial set has no usable key, or when the default
-    /// HTTP client cannot be built.
-    pub fn build(self) -> Result<RemoteJwks, ConfigError> {
+    /// When the URL is not https (http on loopback), when a time is under a millisecond (`stale_for`,
+    /// `longest_retry_after` and `discover_every` may be nothing) or over 366 days, when the initial set has no usable key,
+    /// or when the default HTTP client cannot be built.
+    pub fn build(mut self) -> Result<RemoteJwks, ConfigError> {
+        for (name, time) in self.times() {
+            let least = if MAY_BE_NOTHING.contains(&name) { Duration::ZERO } else { SHORTEST };
+            if !(least..=LONGEST).contains(time) {
+                let bounds = format!("{} ms at least, and 366 days at most", least.as_millis());
+                return Err(ConfigError::new(format!("`{name}` is {bounds}")));
+            }
+        }
         let location = match &self.place {
             Place::Keys(url) => Location::keys(url, self.allow_http)?,
             Place::Metadata { issuer, at } => {

@@ -118,7 +118,7 @@ pub(super) struct State {
     pub(super) location: String,
     pub(super) started: u64,
     pub(super) forced: u64,
-    /// The number of the last fetch that went past caches.
+    /// The number of the last fetch that went past caches and has brought keys.
     pub(super) last_past_caches: u64,
     pub(super) finished: u64,
     pub(super) waiting: usize,
@@ -180,10 +180,18 @@ impl Core {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// One request more waits for a fetch, or one less.
-    pub(super) fn count_waiting(&self, state: &mut State, change: isize) {
-        state.waiting = state.waiting.saturating_add_signed(change);
-        meters::waiting_requests(&self.source, state.waiting);
+    /// Tells the metrics how many requests wait. Who listens may ask for the state, so it is not locked; and who was
+    /// overtaken by another tells again.
+    pub(super) fn tell_waiting(&self) {
+        let mut told = None;
+        loop {
+            let waiting = self.state().waiting;
+            if told == Some(waiting) {
+                return;
+            }
+            meters::waiting_requests(&self.source, waiting);
+            told = Some(waiting);
+        }
     }
 
     pub(super) fn age(&self, snapshot: &Snapshot) -> Duration {
@@ -260,9 +268,6 @@ impl Core {
                     state.schedule.started(cause, now);
                     state.started += 1;
                     state.forced += u64::from(cause == Cause::Forced);
-                    if cause != Cause::Scheduled {
-                        state.last_past_caches = state.started;
-                    }
                 }
                 next
             };
@@ -358,9 +363,12 @@ impl Core {
                     state.schedule.conclude_missing(stamp.monotonic, |kid| document.set.knows(kid));
                 }
                 let refresh_after = state.schedule.succeeded(cause, stamp.monotonic, fetched.lives, is_new);
-                let usable_for = fetched.lives + self.rules.stale_for;
+                let usable_for = fetched.lives.saturating_add(self.rules.stale_for);
                 let keys = document.set.len();
                 self.snapshot.store(Arc::new(Snapshot { document, etag, stamp, refresh_after, usable_for }));
+                if cause != Cause::Scheduled {
+                    state.last_past_caches = state.started;
+                }
                 state.last_failure = None;
                 Ok(keys)
             }

@@ -181,8 +181,9 @@ impl Inner {
 
     /// Takes a place among those who wait for the first keys.
     fn park(&self) -> Option<Parked<'_>> {
-        let mut state = self.core.state();
-        (state.waiting < self.limits.waiting_without_keys).then(|| Parked::new(&self.core, &mut state))
+        let parked = Parked::new(&self.core, &mut self.core.state(), self.limits.waiting_without_keys)?;
+        self.core.tell_waiting();
+        Some(parked)
     }
 
     /// The failure of the fetch of this number, if it failed.
@@ -236,8 +237,8 @@ impl Inner {
         self.ensure_task()?;
         let kid = kid.as_deref();
         let waiting = self.wait_for_kid(kid);
-        if let Ok(Some(set)) = timeout(self.limits.wait, waiting).await {
-            return Ok(set);
+        if let Ok(Some(answer)) = timeout(self.limits.wait, waiting).await {
+            return answer;
         }
         // Nobody waits any longer: absent from a recent fetch, or nobody can say.
         let mut state = self.core.state();
@@ -252,7 +253,7 @@ impl Inner {
     }
 
     /// The set after a refetch; `None` where there is none to wait for, or where it failed.
-    async fn wait_for_kid(&self, kid: Option<&str>) -> Option<KeySet> {
+    async fn wait_for_kid(&self, kid: Option<&str>) -> Option<Result<KeySet, KeyError>> {
         let before = self.core.snapshot.load().set().clone();
         let first = self.core.state().started + 1;
         let mut parked = None;
@@ -265,26 +266,30 @@ impl Inner {
                     break;
                 }
                 if parked.is_none() {
-                    if state.waiting >= self.limits.waiting_with_keys {
-                        break;
+                    parked = Parked::new(&self.core, &mut state, self.limits.waiting_with_keys);
+                    if parked.is_none() {
+                        let error = KeyError::new("too many requests wait for an unknown kid");
+                        return Some(Err(error.retry_after(SHORTEST_WAIT)));
                     }
-                    parked = Some(Parked::new(&self.core, &mut state));
                 }
                 if let Some(kid) = kid {
                     state.schedule.await_kid(kid);
                 }
                 state.started + u64::from(!is_fetching)
             };
+            self.core.tell_waiting();
             self.core.wake();
             self.core.finished(count, task).await;
-            if self.failure_of(count).is_some() {
-                return None;
-            }
+            // The last word is that of a fetch that went past caches, and that has begun since the token came. Asked
+            // before the set, so that the set is no older.
+            let is_last_word = self.core.state().last_past_caches >= first;
             let set = self.core.snapshot.load().set().clone();
             let is_there = kid.map_or(!before.is(&set), |kid| set.knows(kid));
-            // The last word is that of a fetch that went past caches, and that has begun since the token came.
-            if is_there || self.core.state().last_past_caches >= first {
-                return Some(set);
+            if is_there || is_last_word {
+                return Some(Ok(set));
+            }
+            if self.failure_of(count).is_some() {
+                return None;
             }
         }
         // A fetch may be wanted as soon as a slot opens.
@@ -297,15 +302,19 @@ impl Inner {
 struct Parked<'c>(&'c Core);
 
 impl<'c> Parked<'c> {
-    fn new(core: &'c Core, state: &mut State) -> Self {
-        core.count_waiting(state, 1);
-        Self(core)
+    /// `None` where that many wait already. The metrics have yet to be told.
+    fn new(core: &'c Core, state: &mut State, most: usize) -> Option<Self> {
+        (state.waiting < most).then(|| {
+            state.waiting += 1;
+            Self(core)
+        })
     }
 }
 
 impl Drop for Parked<'_> {
     fn drop(&mut self) {
-        self.0.count_waiting(&mut self.0.state(), -1);
+        self.0.state().waiting -= 1;
+        self.0.tell_waiting();
     }
 }
 

@@ -1,7 +1,8 @@
 //! When to fetch: pure rules over points in time, tested without a clock.
 //!
 //! - Scheduled fetches: ahead of the time to live; after a failure with a jittered backoff.
-//! - Forced fetches, for an unknown `kid`: two in 30 seconds, failed or not; one that brought a new key is free.
+//! - Forced fetches, for an unknown `kid`: two in 30 seconds, failed or not; one that brought a new key is free, within
+//!   a bound.
 //! - A `kid` that a finished refetch lacked asks for none for 30 seconds. What was asked before a token came says nothing
 //!   about its key: it may have been answered before the key was published.
 //! - `Retry-After` is obeyed by every fetch.
@@ -45,6 +46,9 @@ impl Default for Rules {
         }
     }
 }
+
+/// How many forced fetches may be free in a window: a set that differs each time it is asked for is no rotation.
+const MOST_FREE: usize = 8;
 
 /// Why a fetch is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +99,8 @@ pub(super) struct Schedule {
     last_success: Option<Instant>,
     /// The starts of the forced fetches that count.
     forced: VecDeque<Instant>,
+    /// The ends of those that brought a new key, and do not.
+    free: VecDeque<Instant>,
     forced_wanted: bool,
     asked: bool,
     missing: VecDeque<(Box<str>, Instant)>,
@@ -113,6 +119,7 @@ impl Schedule {
             failures: 0,
             last_success: None,
             forced: VecDeque::new(),
+            free: VecDeque::new(),
             forced_wanted: false,
             asked: false,
             missing: VecDeque::new(),
@@ -168,7 +175,11 @@ impl Schedule {
     /// Gives back how old the keys may become before they are refreshed.
     pub(super) fn succeeded(&mut self, cause: Cause, now: Instant, time_to_live: Duration, is_new: bool) -> Duration {
         if cause == Cause::Forced && is_new {
-            self.forced.pop_back();
+            self.free.retain(|end| now - *end < self.rules.forced_window);
+            if self.free.len() < MOST_FREE {
+                self.free.push_back(now);
+                self.forced.pop_back();
+            }
         }
         self.failures = 0;
         self.blocked_until = None;
