@@ -91,6 +91,10 @@ impl Rule for ScopeRule {
         } else {
             scopes.all(|scope| jwt.has_scope(scope))
         };
-        if passes { Ok(()) } else { Err(AuthError::new(AuthErrorKind::InsufficientScope).with_scope(&self.joined)) }
+        if passes {
+            return Ok(());
+        }
+        let detail = format!("needs {}{}", if self.is_one_enough { "one of " } else { "" }, self.joined);
+        Err(AuthError::new(AuthErrorKind::InsufficientScope).with_scope(&self.joined).with_detail(detail))
     }
 }

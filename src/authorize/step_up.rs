@@ -107,7 +107,8 @@ impl Rule for StepUpRule {
         if self.passes(admission, jwt) {
             Ok(())
         } else {
-            Err(AuthError::new(AuthErrorKind::InsufficientUserAuthentication).with_params(&self.params))
+            let error = AuthError::new(AuthErrorKind::InsufficientUserAuthentication).with_params(&self.params);
+            Err(error.with_detail(format!("needs {}", self.params)))
         }
     }
 }

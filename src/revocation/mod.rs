@@ -24,15 +24,17 @@
 //! let list = RevocationList::new();
 //! let verifier = Verifier::<serde_json::Value>::builder().trust(authority.trusted()).revocation(list.clone()).build()?;
 //!
-//! let token = authority.token().claim("jti", "9b2e").sign();
+//! let token = authority.token().sign();
 //! let jwt = verifier.verify(&token).await?;
 //!
-//! // Refused from here on: what a handler of `/logout` would do.
-//! list.revoke(authority.name(), "9b2e", jwt.expires_at())?;
+//! // Refused from here on: what a handler of `/logout` does with the `Jwt` of its request.
+//! if let (Some(issuer), Some(id)) = (jwt.issuer(), jwt.jwt_id()) {
+//!     list.revoke(issuer, id, jwt.expires_at())?;
+//! }
 //! assert_eq!(verifier.verify(&token).await.unwrap_err().kind(), AuthErrorKind::Revoked);
 //!
 //! // Another token passes.
-//! assert!(verifier.verify(&authority.token().claim("jti", "77aa").sign()).await.is_ok());
+//! assert!(verifier.verify(&authority.token().sign()).await.is_ok());
 //! # Ok(())
 //! # }
 //! # tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run()).unwrap();

@@ -235,8 +235,8 @@ impl Authority {
         Issuer::new(&self.name, keys).audience(&self.audience)
     }
 
-    /// A valid token, good for five minutes, to be made wrong as wanted: `iss`, `aud`, `sub` (`user-1`), `iat` and `exp`, and
-    /// no scope.
+    /// A valid token, good for five minutes, to be made wrong as wanted: `iss`, `aud`, `sub` (`user-1`), `iat`, `exp`, a
+    /// `jti` that no other token of this process has, and no scope.
     pub fn token(&self) -> TokenBuilder<'_> {
         TokenBuilder::new(self, self.clock.now().as_secs())
     }

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use http::HeaderValue;
 use serde::Serialize;
@@ -26,6 +27,9 @@ pub struct TokenBuilder<'a> {
     signature: Signature,
 }
 
+/// How many tokens there are.
+static TOKENS: AtomicU64 = AtomicU64::new(1);
+
 enum Signature {
     Good,
     Flipped,
@@ -36,6 +40,7 @@ impl<'a> TokenBuilder<'a> {
     pub(super) fn new(authority: &'a Authority, now: i64) -> Self {
         let (kid, key) = authority.signer();
         let alg = key.algorithm().name();
+        let number = TOKENS.fetch_add(1, Ordering::Relaxed);
         let (header, claims) = (Map::new(), Map::new());
         let token = Self { authority, key, now, header, claims, raw: [None, None], signature: Signature::Good };
         token
@@ -45,6 +50,7 @@ impl<'a> TokenBuilder<'a> {
             .claim("iss", authority.name())
             .claim("aud", authority.audience())
             .claim("sub", "user-1")
+            .claim("jti", format!("token-{number:08}"))
             .issued_in(0)
             .expires_in(300)
     }

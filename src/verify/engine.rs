@@ -178,7 +178,7 @@ impl<'s> Search<'s> {
             return Ok(());
         }
         see.rewind(Check::Key);
-        Ok(check(self, token, see)?)
+        check(self, token, see).map_err(|kind| self.issuer.with_what_was_expected(kind))
     }
 
     /// A verdict, or `None` to ask once more.
@@ -337,6 +337,16 @@ fn say_keys(set: &KeySet) -> String {
     format!("the keys at hand: {keys}")
 }
 
+/// The names of issuers, for whoever looks for one that is not there.
+fn say_names(mut names: Vec<&str>) -> Box<str> {
+    const MOST: usize = 10;
+    names.sort_unstable();
+    let more = names.len().saturating_sub(MOST);
+    names.truncate(MOST);
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("{names:?}{more}").into()
+}
+
 fn say_audience(audience: &Audience<'_>) -> String {
     match audience {
         Audience::Absent => "missing".to_owned(),
@@ -364,6 +374,8 @@ pub(super) struct Several {
     templates: Vec<Arc<Trusted>>,
     /// One of them is known by `sub`.
     has_trust_domains: bool,
+    /// For the log: who is trusted.
+    names: Box<str>,
 }
 
 impl Several {
@@ -371,7 +383,8 @@ impl Several {
         let is_template = |issuer: &&Arc<Trusted>| matches!(issuer.issuer, IssuerRule::PerTenant(_));
         let templates = by_name.values().filter(is_template).cloned().collect();
         let has_trust_domains = by_name.values().any(|issuer| matches!(issuer.issuer, IssuerRule::TrustDomain(_)));
-        Self { by_name, templates, has_trust_domains }
+        let names = say_names(by_name.keys().map(|name| &**name).collect());
+        Self { by_name, templates, has_trust_domains, names }
     }
 
     fn of(&self, iss: &str) -> Option<&Arc<Trusted>> {
@@ -398,14 +411,14 @@ impl Issuers {
         token: &Unverified<'t>,
         now: UnixTime,
         see: &mut impl Observe,
-    ) -> Result<Selected<'t>, AuthErrorKind> {
+    ) -> Result<Selected<'t>, AuthError> {
         let issuers = match &self.fixed {
             Fixed::One(issuer) => return Ok(Selected::Fixed(issuer)),
             Fixed::Several(issuers) => issuers,
         };
         see.saw(Check::Payload, || format!("{} bytes", token.payload.len()));
         let iss = claims::claim(token.payload, "iss")?;
-        see.saw(Check::Issuer, || format!("{}, {} are trusted", say(iss.as_deref()), issuers.by_name.len()));
+        see.saw(Check::Issuer, || format!("{}, trusted: {}", say(iss.as_deref()), issuers.names));
         let iss = iss.filter(|iss| iss.len() <= MAX_ISSUER);
         if let Some(issuer) = iss.as_deref().and_then(|iss| issuers.of(iss)) {
             return Ok(Selected::Fixed(issuer));
@@ -418,9 +431,11 @@ impl Issuers {
                 return Ok(Selected::Fixed(issuer));
             }
         }
-        let iss = iss.ok_or(AuthErrorKind::InvalidIssuer)?;
+        let (Some(iss), Some(resolver)) = (iss, &self.resolver) else {
+            let detail = format!("expected one of {}", issuers.names);
+            return Err(AuthError::new(AuthErrorKind::InvalidIssuer).with_detail(detail));
+        };
         // An algorithm that does not exist is refused without asking anybody.
-        let resolver = self.resolver.as_ref().ok_or(AuthErrorKind::InvalidIssuer)?;
         token.header.algorithm()?;
         match resolver.recall(&iss, now) {
             Some(known) => Ok(Selected::Resolved(known?)),

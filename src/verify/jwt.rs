@@ -163,7 +163,7 @@ impl<C: ?Sized> Jwt<C> {
 
     /// The issuer: its configured name; the token's `iss` where tenants have names of their own
     /// ([`entra_multi_tenant`](crate::providers::entra_multi_tenant)) and under
-    /// [`danger_any_issuer`](crate::Issuer::danger_any_issuer).
+    /// [`danger_any_issuer`](crate::Issuer::danger_any_issuer), where alone it may be missing.
     pub fn issuer(&self) -> Option<&str> {
         self.0.facts.issuer.only_name().or_else(|| self.text(self.0.facts.iss))
     }

@@ -141,12 +141,12 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
             return Some(Ok(jwt));
         }
         let mut room = Buffers::new();
-        let opened = Unverified::open(token, &mut room, &mut ()).and_then(|unverified| {
+        let opened = Unverified::open(token, &mut room, &mut ()).map_err(AuthError::from).and_then(|unverified| {
             let selected = self.0.issuers.select(&unverified, now, &mut ())?;
             Ok((unverified, selected))
         });
         let verdict = match opened {
-            Err(kind) => return Some(Err(kind.into())),
+            Err(error) => return Some(Err(error)),
             Ok((unverified, Selected::Fixed(issuer))) => self.judge_now(&unverified, issuer, now)?,
             Ok((unverified, Selected::Resolved(issuer))) => self.judge_now(&unverified, &issuer, now)?,
             Ok((_, Selected::Ask(_))) => return None,

@@ -295,7 +295,7 @@ fn the_resource_server_says_which_option_is_wrong() {
         (&[], "the issuer"),
         (&[AUDIENCE], "the issuer"),
         (&[ISSUER], "the audience"),
-        (&[ISSUER, ("--audience", "")], "the audience"),
+        (&[ISSUER, ("--audience", "")], "AUDIENCES: is empty"),
         (&[("--issuer", "http://login.example"), AUDIENCE], "https"),
         (&[("--issuer", "login.example"), AUDIENCE], "not a URL"),
         (&[("--issuer", "https://login.example?tenant=1"), AUDIENCE], "no query"),

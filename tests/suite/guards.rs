@@ -14,7 +14,7 @@ use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
 use tower_jwt_auth::authorize::{Require, StepUp};
 use tower_jwt_auth::clock::{Clock, UnixTime};
 use tower_jwt_auth::testing::{Authority, TokenBuilder};
-use tower_jwt_auth::{Algorithm, AnyJwt, Jwt, JwtAuth, RequireScopes, Scoped, Scopes, TokenCache, Verifier};
+use tower_jwt_auth::{Algorithm, AnyJwt, AuthError, Jwt, JwtAuth, RequireScopes, Scoped, Scopes, TokenCache, Verifier};
 
 use crate::redaction::Log;
 use crate::support::{Claims, read_challenge};
@@ -130,6 +130,24 @@ async fn scopes_are_needed_all_or_any() {
     assert!(RequireScopes::try_any(Vec::<String>::new()).is_err());
     assert!(RequireScopes::try_any(["a b"]).is_err());
     assert!(RequireScopes::try_all(["a\""]).is_err());
+}
+
+/// For the log: with several guards, which one it was.
+#[tokio::test]
+async fn the_detail_says_what_a_guard_needs() {
+    let world = World::new();
+    let token = world.token(&json!({"scope": "a"}));
+    let detail = async |service: BoxCloneSyncService<Request<String>, Response<String>, Infallible>| {
+        let request = Request::builder().header("authorization", format!("Bearer {token}"));
+        let response = service.oneshot(request.body(String::new()).expect("a request")).await.expect("infallible");
+        response.extensions().get::<AuthError>().and_then(|error| error.detail().map(str::to_owned))
+    };
+    let guarded = |guard: RequireScopes| BoxCloneSyncService::new(world.auth().layer(guard.layer(service_fn(nothing))));
+    assert_eq!(detail(guarded(RequireScopes::all(["b", "c"]))).await.as_deref(), Some("needs b c"));
+    assert_eq!(detail(guarded(RequireScopes::any(["b", "c"]))).await.as_deref(), Some("needs one of b c"));
+    let strong = StepUp::acr_values(["phr"]).expect("a value").and_max_age(Duration::from_secs(600));
+    let strong = BoxCloneSyncService::new(world.auth().layer(strong.layer(service_fn(nothing))));
+    assert_eq!(detail(strong).await.as_deref(), Some(r#"needs acr_values="phr", max_age="600""#));
 }
 
 #[tokio::test]

@@ -246,6 +246,44 @@ async fn a_source_that_fails_is_not_the_tokens_fault() {
     assert_eq!(error.retry_after(), Some(Duration::from_millis(1500)));
 }
 
+/// A slash too many in a name is found in the log, whatever the keys come from and however many are trusted.
+#[tokio::test]
+async fn the_detail_names_who_was_expected() {
+    let authority = Authority::new(Algorithm::ES256);
+    let other = Authority::new(Algorithm::ES256);
+    other.rotate();
+    other.withdraw("key-1");
+    let (keys, others) = (authority.key_set(), other.key_set());
+    // As a source that fetches answers where a `kid` is unknown.
+    let fetching = move |query: &KeyQuery<'_>| {
+        let keys = keys.clone();
+        if query.is_retry() { KeyLookup::pending(async { Ok(keys) }) } else { KeyLookup::ready(others.clone()) }
+    };
+    let fetched = verifier(authority.trusted_with(fetching));
+    let fixed = verifier(authority.trusted());
+    let names = |count: usize| (0..count).map(|at| format!("https://{at:02}.test"));
+    let several = |count: usize| {
+        let issuers = names(count).map(|name| Issuer::new(name, authority.key_set()).audience("a"));
+        issuers.fold(Verifier::<Value>::builder(), |builder, issuer| builder.trust(issuer)).build().expect("valid")
+    };
+    let wrong = authority.token().claim("iss", "https://issuer.test/").sign();
+    let foreign = authority.token().claim("aud", "theirs").sign();
+    let cases = [
+        (fixed.clone(), &wrong, r#"expected "https://issuer.test""#),
+        (fetched.clone(), &wrong, r#"expected "https://issuer.test""#),
+        (fixed, &foreign, r#"expected ["test-audience"] from "https://issuer.test""#),
+        (fetched, &foreign, r#"expected ["test-audience"] from "https://issuer.test""#),
+        (several(2), &wrong, r#"expected one of ["https://00.test", "https://01.test"]"#),
+    ];
+    for (verifier, token, expected) in cases {
+        let error = verifier.verify(token).await.expect_err("wrong");
+        assert_eq!(error.detail(), Some(expected), "{error}");
+    }
+    let many = several(12).verify(&wrong).await.expect_err("wrong");
+    let shown = names(10).map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    assert_eq!(many.detail(), Some(&*format!("expected one of [{shown}] and 2 more")));
+}
+
 #[tokio::test]
 async fn a_verified_token_tells_what_it_was() {
     let authority = Authority::new(Algorithm::ES256);
@@ -266,7 +304,10 @@ async fn a_verified_token_tells_what_it_was() {
     assert_eq!(erased.subject(), Some("user-1"));
     assert_eq!(erased.claims().downcast_ref::<Value>(), Some(jwt.claims()));
 
-    let plain = verifier.verify(&authority.token().without("sub").without_header("kid").sign()).await.expect("valid");
+    let plain = verifier
+        .verify(&authority.token().without("sub").without("jti").without_header("kid").sign())
+        .await
+        .expect("valid");
     assert_eq!((plain.subject(), plain.jwt_id(), plain.key_id()), (None, None, None));
     assert_eq!(plain.scopes().count(), 0);
 

@@ -1,7 +1,9 @@
 //! The events of a test.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
+
+use tracing::Dispatch;
 
 /// Collects the events of this thread until it is dropped.
 pub(crate) struct Log {
@@ -25,6 +27,9 @@ impl io::Write for Lines {
 
 impl Log {
     pub(crate) fn start() -> Self {
+        // Where there is one collector alone, `tracing` goes by what the first thread at a place has, which may be none.
+        static SECOND: OnceLock<Dispatch> = OnceLock::new();
+        SECOND.get_or_init(|| Dispatch::new(tracing_subscriber::registry()));
         let lines = Lines::default();
         let writer = lines.clone();
         let subscriber = tracing_subscriber::fmt()
