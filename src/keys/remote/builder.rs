@@ -155,8 +155,9 @@ impl RemoteJwksBuilder {
         self
     }
 
-    /// How many refetches unknown `kid`s may cause in which time: 2 in 30 seconds, and at least one. The same time bounds how long a
-    /// rotation can stay unseen in a storm of forged ones, and how long a `kid` that was not there asks for nothing.
+    /// How many refetches unknown `kid`s may cause in which time: 2 in 30 seconds, and at least one. Up to 8 more are free in
+    /// that time where each has brought a new key. The same time bounds how long a rotation can stay unseen in a storm of
+    /// forged ones, and how long a `kid` that was not there asks for nothing.
     pub fn forced_refetches(mut self, most: usize, window: Duration) -> Self {
         self.rules.forced_in_window = most.max(1);
         self.rules.forced_window = window;
@@ -203,7 +204,7 @@ impl RemoteJwksBuilder {
     }
 
     /// How many requests wait at once: 1,024 while there are no keys, 64 for an unknown `kid` while there are. Those
-    /// beyond are answered at once.
+    /// beyond are answered 503 at once.
     pub fn waiting_requests(mut self, without_keys: usize, with_keys: usize) -> Self {
         self.limits.waiting_without_keys = without_keys;
         self.limits.waiting_with_keys = with_keys;
