@@ -238,8 +238,8 @@ impl RemoteJwksBuilder {
     /// The source. Nothing is fetched yet.
     ///
     /// # Errors
-    /// When the URL is not https (http on loopback), when the initial set has no usable key, or when the default
-    /// HTTP client cannot be built.
+    /// When the URL is not https (http on loopback), when the issuer is the address of its metadata, when the initial set
+    /// has no usable key, or when the default HTTP client cannot be built.
     pub fn build(self) -> Result<RemoteJwks, ConfigError> {
         let location = match &self.place {
             Place::Keys(url) => Location::keys(url, self.allow_http)?,
