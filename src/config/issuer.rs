@@ -7,9 +7,8 @@ use serde::de::IgnoredAny;
 use super::provider;
 use super::remote::Client;
 use super::source::{Identity, Source};
-use super::table::{Given, Table};
+use super::table::{Given, LONGEST, Table};
 use crate::keys::KeySource;
-use crate::policy::MAX_LEEWAY;
 use crate::verify::{Issuer, Verifier};
 
 /// An issuer, and its keys where they are worth watching.
@@ -100,13 +99,9 @@ impl Rules {
         if table.has("types") && table.has("access_token_profile") {
             table.problems.add(table.at("types"), "`access_token_profile` says which pass: leave one");
         }
-        let leeway = table.time("leeway", Duration::ZERO);
-        if leeway.is_some_and(|leeway| leeway > MAX_LEEWAY) {
-            table.problems.add(table.at("leeway"), "must be `5m` at most");
-        }
-        rules.set(leeway, Issuer::leeway);
-        rules.set(table.time("max_age", least), Issuer::max_age);
-        rules.set(table.time("max_lifetime", least), Issuer::max_lifetime);
+        rules.set(table.time("leeway", Duration::ZERO, "5m"), Issuer::leeway);
+        rules.set(table.time("max_age", least, LONGEST), Issuer::max_age);
+        rules.set(table.time("max_lifetime", least, LONGEST), Issuer::max_lifetime);
         rules.set(flag(table, "danger_allow_no_expiry"), |issuer, ()| issuer.danger_allow_no_expiry());
         rules.set(texts(table, "require_claims"), Issuer::require_claims);
         rules.set(table.values("require_claim_values"), |issuer, claims| {

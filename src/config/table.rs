@@ -11,7 +11,10 @@ use crate::error::ConfigError;
 use crate::jose::Algorithm;
 
 /// The longest time of any key: with more, sums of times could overflow.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+pub(super) const LONGEST: &str = "366d";
+
+/// Keys that cannot be left out.
+const REQUIRED: [&str; 3] = ["issuer", "audiences", "algorithm"];
 
 /// A table, and where it stands.
 pub(super) struct Table<'p> {
@@ -111,7 +114,7 @@ impl<'p> Table<'p> {
     /// A text that is not empty.
     pub(super) fn text(&mut self, key: &'static str) -> Option<Given<Zeroizing<String>>> {
         let Given { place, value } = self.take(key)?;
-        let value = text(self.problems, &place, value)?;
+        let value = text(self.problems, key, &place, value)?;
         Some(Given { place, value })
     }
 
@@ -148,35 +151,36 @@ impl<'p> Table<'p> {
         fits
     }
 
-    /// A time, and no shorter than this.
-    pub(super) fn time(&mut self, key: &'static str, least: Duration) -> Option<Duration> {
+    /// A time, no shorter and no longer than these.
+    pub(super) fn time(&mut self, key: &'static str, least: Duration, most: &str) -> Option<Duration> {
         let Given { place, value } = self.take(key)?;
+        let fits = |time: &Duration| *time >= least && Some(*time) <= read_time(most);
         let time = match &value {
             Tree::Text(text) => read_time(text),
             Tree::Variable(variable) => variable.text.as_ref().and_then(|text| read_time(text)),
-            Tree::Number(number) => {
+            Tree::Number(number) if fits(&Duration::from_secs(*number)) => {
                 self.problems.add(place, format!("must have its unit: `\"{number}s\"` for seconds"));
                 return None;
             }
             _ => None,
         };
-        let fits = time.filter(|time| (least..=LONGEST).contains(time));
-        if fits.is_none() {
+        let time = time.filter(fits);
+        if time.is_none() {
             let least = if least.is_zero() { "" } else { " more than nothing and" };
             self.problems.add(
                 place,
                 format!(
-                    "must be a number with its unit, as in `500ms`, `30s`, `10m`, `1h`, `7d`:{least} at most `366d`"
+                    "must be a number with its unit, as in `500ms`, `30s`, `10m`, `1h`, `7d`:{least} at most `{most}`"
                 ),
             );
         }
-        fits
+        time
     }
 
     /// Texts, one at least. In a variable they are separated by commas.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Given<Vec<String>>> {
         let Given { place, value } = self.take(key)?;
-        let value = texts(self.problems, &place, value)?;
+        let value = texts(self.problems, key, &place, value)?;
         Some(Given { place, value })
     }
 
@@ -192,14 +196,14 @@ impl<'p> Table<'p> {
                 for (name, value) in entries {
                     let place = format!("{place}.{name}");
                     let values = match value {
-                        Tree::Text(_) => text(self.problems, &place, value).map(|text| vec![text.to_string()]),
-                        value => texts(self.problems, &place, value),
+                        Tree::Text(_) => text(self.problems, key, &place, value).map(|text| vec![text.to_string()]),
+                        value => texts(self.problems, key, &place, value),
                     };
                     all.extend(values.map(|values| (name, values)));
                 }
             }
             Tree::Variable(_) => {
-                for pair in texts(self.problems, &place, value)? {
+                for pair in texts(self.problems, key, &place, value)? {
                     let Some((name, value)) =
                         pair.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty())
                     else {
@@ -264,7 +268,12 @@ impl<'p> Table<'p> {
     }
 }
 
-fn text(problems: &Problems, place: &str, value: Tree) -> Option<Zeroizing<String>> {
+/// What else can be done about an empty value.
+fn leave_out(key: &str) -> &'static str {
+    if REQUIRED.contains(&key) { "" } else { "leave the key out, or " }
+}
+
+fn text(problems: &Problems, key: &str, place: &str, value: Tree) -> Option<Zeroizing<String>> {
     let what = value.what();
     let text = match value {
         Tree::Text(text) => Some(text),
@@ -272,14 +281,14 @@ fn text(problems: &Problems, place: &str, value: Tree) -> Option<Zeroizing<Strin
         _ => None,
     };
     match text {
-        Some(text) if text.is_empty() => problems.add(place, "is empty: leave the key out, or say what it is"),
+        Some(text) if text.is_empty() => problems.add(place, format!("is empty: {}say what it is", leave_out(key))),
         Some(text) => return Some(text),
         None => problems.add(place, format!("is {what}, and must be a text")),
     }
     None
 }
 
-fn texts(problems: &Problems, place: &str, value: Tree) -> Option<Vec<String>> {
+fn texts(problems: &Problems, key: &str, place: &str, value: Tree) -> Option<Vec<String>> {
     let list = match value {
         Tree::List(list) => list,
         Tree::Variable(variable) => {
@@ -297,13 +306,13 @@ fn texts(problems: &Problems, place: &str, value: Tree) -> Option<Vec<String>> {
         }
     };
     if list.is_empty() {
-        problems.add(place, "is empty: leave the key out, or name one");
+        problems.add(place, format!("is empty: {}name one", leave_out(key)));
         return None;
     }
     let mut all = Vec::new();
     let count = list.len();
     for (at, value) in list.into_iter().enumerate() {
-        all.extend(text(problems, &format!("{place}[{at}]"), value).map(|text| text.to_string()));
+        all.extend(text(problems, key, &format!("{place}[{at}]"), value).map(|text| text.to_string()));
     }
     (all.len() == count).then_some(all)
 }

@@ -1,12 +1,48 @@
 //! What settings advise: the fix that is meant, and once.
 
 use tower_jwt_auth::Issuer;
+use tower_jwt_auth::config::Settings;
 use tower_jwt_auth::keys::RemoteJwks;
 
 use super::problems;
 
+const RULES: &str = "issuer = 'https://a.example'\naudiences = ['x']\n";
+
 fn said(text: &str) -> Vec<String> {
     problems(toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}")))
+}
+
+#[test]
+fn a_key_that_is_required_is_not_to_be_left_out() {
+    let text = "issuer = ''\naudiences = []\nsecret = ''\nalgorithm = ''\ntypes = []\nrequire_claims = ['']";
+    let expected = [
+        "issuer: is empty: say what it is",
+        "secret: is empty: leave the key out, or say what it is",
+        "algorithm: is empty: say what it is",
+        "audiences: is empty: name one",
+        "types: is empty: leave the key out, or name one",
+        "require_claims[0]: is empty: leave the key out, or say what it is",
+    ];
+    assert_eq!(said(text), expected);
+    assert_eq!(said("issuer = 'https://a.example'\naudiences = ['x', '']"), ["audiences[1]: is empty: say what it is"]);
+}
+
+#[test]
+fn a_time_has_the_bound_of_its_key() {
+    let form = "must be a number with its unit, as in `500ms`, `30s`, `10m`, `1h`, `7d`:";
+    for wrong in ["'10 minutes'", "'10m'", "'301s'", "301", "1.5"] {
+        let expected = format!("leeway: {form} at most `5m`");
+        assert_eq!(said(&format!("{RULES}leeway = {wrong}")), [expected], "{wrong}");
+    }
+    assert_eq!(said(&format!("{RULES}leeway = 300")), ["leeway: must have its unit: `\"300s\"` for seconds"]);
+    for wrong in ["'10 minutes'", "'367d'", "'0s'", "0", "31622401"] {
+        let expected = format!("max_age: {form} more than nothing and at most `366d`");
+        assert_eq!(said(&format!("{RULES}max_age = {wrong}")), [expected], "{wrong}");
+    }
+    for right in ["leeway = '5m'", "leeway = '0s'", "max_age = '366d'"] {
+        let settings: Settings = toml::from_str(&format!("{RULES}{right}")).expect("TOML");
+        assert!(settings.build().is_ok(), "{right}");
+    }
 }
 
 #[test]

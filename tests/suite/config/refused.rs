@@ -96,7 +96,7 @@ pub(super) const CASES: &[(&str, &[&str])] = &[
             "types: is empty: leave the key out, or name one",
             "access_token_profile: must be `true` or `false`",
             "types: `access_token_profile` says which pass: leave one",
-            "leeway: must be `5m` at most",
+            "leeway: must be a number with its unit, as in `500ms`, `30s`, `10m`, `1h`, `7d`: at most `5m`",
             "max_age: must have its unit: `\"60s\"` for seconds",
             "max_lifetime: must be a number with its unit, as in `500ms`, `30s`, `10m`, `1h`, `7d`: more than nothing and at most `366d`",
             "danger_allow_no_expiry: must be `true` or `false`",
