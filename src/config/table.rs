@@ -9,6 +9,7 @@ use super::problem::Problems;
 use super::tree::{Tree, Variable};
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
+use crate::quote;
 
 /// The longest time of any key: with more, sums of times could overflow.
 pub(super) const LONGEST: &str = "366d";
@@ -230,8 +231,13 @@ impl<'p> Table<'p> {
     }
 
     pub(super) fn algorithms(&mut self, key: &'static str) -> Option<Given<Vec<Algorithm>>> {
-        let Given { place, value } = self.texts(key)?;
-        let value = value.iter().map(|name| algorithm(self.problems, &place, name)).collect::<Option<_>>()?;
+        let Given { place, value } = self.take(key)?;
+        let is_variable = matches!(value, Tree::Variable(_));
+        let names = texts(self.problems, key, &place, value)?;
+        let place_of = |at| if is_variable { place.clone() } else { format!("{place}[{at}]") };
+        let all = names.iter().enumerate().map(|(at, name)| algorithm(self.problems, &place_of(at), name));
+        // All of them are judged before one ends it.
+        let value = all.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
         Some(Given { place, value })
     }
 
@@ -247,8 +253,9 @@ impl<'p> Table<'p> {
                 self.problems.add(self.place(&key), "is not of one issuer: set it at the top");
                 continue;
             }
-            let known = self.asked.iter().chain(others);
-            let meant = known.copied().find(|known| is_near(&key, known));
+            // A variable cannot set a list of tables.
+            let is_settable = |known: &&str| *known != "issuers" || !matches!(value, Tree::Variable(_));
+            let meant = nearest(&key, self.asked.iter().chain(others).copied().filter(is_settable));
             let (place, meant) = match value {
                 Tree::Variable(variable) => {
                     let prefix_ends = variable.name.len().saturating_sub(key.len());
@@ -318,10 +325,14 @@ fn texts(problems: &Problems, key: &str, place: &str, value: Tree) -> Option<Vec
 }
 
 fn algorithm(problems: &Problems, place: &str, name: &str) -> Option<Algorithm> {
-    let algorithm = name.parse().ok();
+    let algorithm = Algorithm::from_name(name);
     if algorithm.is_none() {
-        let all: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
-        problems.add(place, format!("must be one of {}", all.join(", ")));
+        let all = Algorithm::ALL.iter().map(|algorithm| algorithm.name());
+        let advice = match nearest(name, all.clone()) {
+            Some(meant) => format!("; did you mean `{meant}`?"),
+            None => format!(": use one of {}", all.collect::<Vec<_>>().join(", ")),
+        };
+        problems.add(place, format!("{} is no algorithm{advice}", quote::name(name)));
     }
     algorithm
 }
@@ -342,20 +353,29 @@ pub(super) fn read_time(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
-/// True for another spelling of a key, for one without its `danger_`, and for one in which at most two letters that
-/// stand together are wrong.
-fn is_near(written: &str, key: &str) -> bool {
+/// The one that is likely meant: of several that are as near, the first.
+fn nearest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let near = known.filter_map(|key| Some((distance(written, key)?, key)));
+    near.min_by_key(|(distance, _)| *distance).map(|(_, key)| key)
+}
+
+/// How many letters are wrong in another spelling of a key, or in one without its `danger_`: at most two that stand
+/// together, and an `s` at the end. `None` for another name.
+fn distance(written: &str, key: &str) -> Option<usize> {
     let plain = |name: &str| {
         let name = name.to_ascii_lowercase().replace(['_', '-'], "");
-        name.trim_start_matches("danger").trim_end_matches('s').to_owned()
+        name.trim_start_matches("danger").to_owned()
     };
     let (written, key) = (plain(written), plain(key));
+    let is_other_number = written.ends_with('s') != key.ends_with('s');
+    let (written, key) = (written.trim_end_matches('s'), key.trim_end_matches('s'));
     let same = |(one, other): &(char, char)| one == other;
     let start = written.chars().zip(key.chars()).take_while(same).count();
     let (written, key): (Vec<_>, Vec<_>) = (written.chars().skip(start).collect(), key.chars().skip(start).collect());
     let ends = written.iter().rev().zip(key.iter().rev());
     let end = ends.take_while(|(one, other)| one == other).count();
-    start + end > 2 && written.len() - end <= 2 && key.len() - end <= 2
+    let wrong = written.len().max(key.len()) - end;
+    (start + end > 2 && wrong <= 2).then_some(wrong + usize::from(is_other_number))
 }
 
 #[cfg(test)]
@@ -404,10 +424,10 @@ mod tests {
             ("leway", "leeway"),
         ];
         for (written, key) in near {
-            assert!(is_near(written, key), "{written} {key}");
+            assert!(distance(written, key).is_some(), "{written} {key}");
         }
         for (written, key) in [("port", "pool"), ("log_level", "leeway"), ("name", "realm"), ("", "issuer")] {
-            assert!(!is_near(written, key), "{written} {key}");
+            assert!(distance(written, key).is_none(), "{written} {key}");
         }
     }
 }

@@ -1,8 +1,8 @@
 //! What settings advise: the fix that is meant, and once.
 
-use tower_jwt_auth::Issuer;
 use tower_jwt_auth::config::Settings;
 use tower_jwt_auth::keys::RemoteJwks;
+use tower_jwt_auth::{Algorithm, Issuer};
 
 use super::problems;
 
@@ -10,6 +10,75 @@ const RULES: &str = "issuer = 'https://a.example'\naudiences = ['x']\n";
 
 fn said(text: &str) -> Vec<String> {
     problems(toml::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}")))
+}
+
+fn said_of(prefix: &str, variables: &[(&str, &str)]) -> Vec<String> {
+    problems(Settings::default().with_variables(prefix, variables.iter().copied()))
+}
+
+#[test]
+fn the_nearest_key_is_meant_and_one_that_can_be_set() {
+    for (written, meant) in [
+        ("isuer", "; did you mean `issuer`?"),
+        ("isuers", "; did you mean `issuers`?"),
+        ("issuer_", "; did you mean `issuer`?"),
+        ("algoritm", "; did you mean `algorithm`?"),
+        ("algoritms", "; did you mean `algorithms`?"),
+        ("alow_http", "; did you mean `danger_allow_http`?"),
+        ("port", ""),
+    ] {
+        let expected = format!("{written}: there is no such key{meant}");
+        assert_eq!(said(&format!("{RULES}{written} = 'a'")), [expected]);
+    }
+    let variables = [("S_ISSUER", "https://a.example"), ("S_AUDIENCES", "x")];
+    for (written, meant) in [
+        ("S_ISUER", "; did you mean `S_ISSUER`?"),
+        ("S_ISUERS", "; did you mean `S_ISSUER`?"),
+        ("S_LEWAY", "; did you mean `S_LEEWAY`?"),
+    ] {
+        let all = [&variables[..], &[(written, "a")]].concat();
+        assert_eq!(said_of("S_", &all), [format!("{written}: there is no such key{meant}")]);
+    }
+}
+
+#[test]
+fn a_prefix_without_its_end_is_said_once_and_all_else_as_if_it_had_it() {
+    let variables = [("SHOP_AUTH_ISSUER", "https://a.example"), ("SHOP_AUTH_LEWAY", "1s")];
+    let lacks = "SHOP_AUTH: the prefix lacks its last `_`: write `SHOP_AUTH_`";
+    let missing = "SHOP_AUTH_AUDIENCES: missing: name the audience that this service is, as in the tokens' `aud`";
+    let misspelled = "SHOP_AUTH_LEWAY: there is no such key; did you mean `SHOP_AUTH_LEEWAY`?";
+    assert_eq!(said_of("SHOP_AUTH", &variables), [lacks, missing, misspelled]);
+    // Another reason, where one of them does not start with it.
+    let others = said_of("SHOP_AUTH", &[&variables[..], &[("SHOP_AUTHOR", "x")]].concat());
+    assert!(others.iter().any(|line| line == "SHOP_AUTHOR: there is no such key"), "{others:?}");
+    assert!(!others.iter().any(|line| line.contains("prefix")), "{others:?}");
+    let twice = said_of("SHOP_", &[("SHOP__ISSUER", "x"), ("SHOP__AUDIENCES", "x")]);
+    assert!(!twice.iter().any(|line| line.contains("prefix")), "{twice:?}");
+}
+
+#[test]
+fn an_unknown_algorithm_is_named_with_the_nearest() {
+    let all: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
+    let all = format!("is no algorithm: use one of {}", all.join(", "));
+    for (written, expected) in [
+        ("'ES256', 'RS265'", "algorithms[1]: \"RS265\" is no algorithm; did you mean `RS256`?"),
+        ("'rs256'", "algorithms[0]: \"rs256\" is no algorithm; did you mean `RS256`?"),
+        ("'ps384'", "algorithms[0]: \"ps384\" is no algorithm; did you mean `PS384`?"),
+        ("'HS-512'", "algorithms[0]: \"HS-512\" is no algorithm; did you mean `HS512`?"),
+        ("'eddsa'", "algorithms[0]: \"eddsa\" is no algorithm; did you mean `EdDSA`?"),
+        ("'mldsa44'", "algorithms[0]: \"mldsa44\" is no algorithm; did you mean `ML-DSA-44`?"),
+        ("'none'", &format!("algorithms[0]: \"none\" {all}")),
+        ("'0123456789abcdef0123456789abcdef'", &format!("algorithms[0]: a text of 32 bytes {all}")),
+    ] {
+        assert_eq!(said(&format!("{RULES}algorithms = [{written}]")), [expected], "{written}");
+    }
+    let several = [
+        "algorithms[0]: \"RS265\" is no algorithm; did you mean `RS256`?",
+        "algorithms[2]: \"ES521\" is no algorithm; did you mean `ES512`?",
+    ];
+    assert_eq!(said(&format!("{RULES}algorithms = ['RS265', 'ES256', 'ES521']")), several);
+    let variables = [("S_ISSUER", "https://a.example"), ("S_AUDIENCES", "x"), ("S_ALGORITHMS", "ES256,es384")];
+    assert_eq!(said_of("S_", &variables), ["S_ALGORITHMS: \"es384\" is no algorithm; did you mean `ES384`?"]);
 }
 
 #[test]
