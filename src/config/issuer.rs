@@ -66,7 +66,7 @@ fn identity(table: &mut Table<'_>) -> Option<Identity> {
     let given: Vec<_> = given.into_iter().chain(is_any.then_some("danger_any_issuer")).collect();
     for key in given.iter().skip(1) {
         let first = given[0];
-        table.problems.add(table.at(key), format!("`{first}` says already who the issuer is: leave one"));
+        table.problems.add(table.at(key), format!("`{first}` says already who the issuer is: keep one of the two"));
     }
     if given.is_empty() {
         table.missing("issuer", "name the issuer as in the tokens' `iss`, or a `provider`");
@@ -97,7 +97,7 @@ impl Rules {
         rules.set(texts(table, "types"), Issuer::types);
         rules.set(flag(table, "access_token_profile"), |issuer, ()| issuer.access_token_profile());
         if table.has("types") && table.has("access_token_profile") {
-            table.problems.add(table.at("types"), "`access_token_profile` says which pass: leave one");
+            table.problems.add(table.at("types"), "`access_token_profile` says which pass: keep one of the two");
         }
         rules.set(table.time("leeway", Duration::ZERO, "5m"), Issuer::leeway);
         rules.set(table.time("max_age", least, LONGEST), Issuer::max_age);
@@ -123,7 +123,9 @@ impl Rules {
             table.missing("audiences", "name the audience that this service is, as in the tokens' `aud`");
         }
         if any.is_some() && table.has("audiences") {
-            table.problems.add(table.at("audiences"), "`danger_any_audience` takes tokens for any: leave one");
+            table
+                .problems
+                .add(table.at("audiences"), "`danger_any_audience` takes tokens for any: keep one of the two");
         }
         self.set(any, |issuer, ()| issuer.danger_any_audience());
         self.set(audiences, |issuer, audiences| audiences.into_iter().fold(issuer, Issuer::audience));

@@ -94,7 +94,7 @@ impl<'p> Table<'p> {
         self.given.push((key, place.clone()));
         if self.entries.iter().any(|(other, _)| other == key) {
             self.entries.retain(|(other, _)| other != key);
-            self.problems.add(place, "given twice: leave one");
+            self.problems.add(place, "given twice: keep one");
             return None;
         }
         let wrong = match &value {

@@ -115,6 +115,19 @@ fn a_time_has_the_bound_of_its_key() {
 }
 
 #[test]
+fn a_short_secret_is_said_beside_its_algorithm() {
+    let text = format!("{RULES}algorithm = 'HS-256'\nsecret = 'fifteen_bytes_x'");
+    let unknown = "algorithm: \"HS-256\" is no algorithm; did you mean `HS256`?";
+    let short = "secret: a secret for HS256 needs at least 32 bytes (RFC 7518 section 3.2), this one has 15: make one \
+                 with `openssl rand -base64 32`, which `secret_encoding` reads, or see `danger_weak_secret`";
+    assert_eq!(said(&text), [unknown, short]);
+    let missing = "algorithm: missing: a secret or a PEM does not say for which it is, as in `HS256` or `RS256`";
+    assert_eq!(said(&text.replace("algorithm = 'HS-256'\n", "")), [missing, short]);
+    assert_eq!(said(&format!("{text}\ndanger_weak_secret = true")), [unknown]);
+    assert_eq!(said(&text.replace("fifteen_bytes_x", "0123456789abcdef0123456789abcdef")), [unknown]);
+}
+
+#[test]
 fn a_host_is_told_how_to_be_a_url() {
     let like = "is not a URL (relative URL without a base): write it like `https://login.example.com`";
     for (written, expected) in [
@@ -133,6 +146,18 @@ fn a_host_is_told_how_to_be_a_url() {
     ] {
         assert_eq!(said(&format!("issuer = '{written}'\naudiences = ['x']")), [format!("issuer: {expected}")]);
     }
+}
+
+#[test]
+fn keys_in_two_places_are_one_problem() {
+    let secret = "secret = '0123456789abcdef0123456789abcdef'\nalgorithm = 'HS256'\nsecret_encoding = 'text'";
+    for (first, url) in [("jwks_url", "https://a.example/jwks"), ("discovery_url", "https://a.example/metadata")] {
+        let expected = format!("secret: `{first}` says already where the keys are: keep one of the two");
+        assert_eq!(said(&format!("{RULES}{secret}\n{first} = '{url}'")), [expected]);
+    }
+    let alone = said(&format!("{RULES}algorithm = 'HS256'\njwks_url = 'https://a.example/jwks'"));
+    assert_eq!(alone.len(), 1, "{alone:?}");
+    assert!(alone[0].starts_with("algorithm: only with a secret or a PEM"), "{alone:?}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(super) const CASES: &[(&str, &[&str])] = &[
             "trust_domain: is a number, and must be a text",
             "bundle_url: is a number, and must be a text",
             "danger_any_issuer: must be `true` or `false`",
-            "provider: `issuer` says already who the issuer is: leave one",
+            "provider: `issuer` says already who the issuer is: keep one of the two",
             "aliases[0]: is a number, and must be a text",
             "aliases[2]: is `true` or `false`, and must be a text",
             "audiences: missing: name the audience that this service is, as in the tokens' `aud`",
@@ -95,7 +95,7 @@ pub(super) const CASES: &[(&str, &[&str])] = &[
             "audience_claim: is empty: leave the key out, or say what it is",
             "types: is empty: leave the key out, or name one",
             "access_token_profile: must be `true` or `false`",
-            "types: `access_token_profile` says which pass: leave one",
+            "types: `access_token_profile` says which pass: keep one of the two",
             "leeway: must be a number with its unit, as in `500ms`, `30s`, `10m`, `1h`, `7d`: at most `5m`",
             "max_age: must have its unit: `\"60s\"` for seconds",
             "max_lifetime: must be a number with its unit, as in `500ms`, `30s`, `10m`, `1h`, `7d`: more than nothing and at most `366d`",
@@ -231,13 +231,13 @@ pub(super) const CASES: &[(&str, &[&str])] = &[
          algorithms = ['HS512']
          secret_encoding = 'hex'",
         &[
-            "issuers[0].jwks_url: `issuers[0].discovery_url` says already where the keys are: leave one",
-            "issuers[0].jwks: `issuers[0].discovery_url` says already where the keys are: leave one",
-            "issuers[0].jwks_file: `issuers[0].discovery_url` says already where the keys are: leave one",
-            "issuers[0].pem: `issuers[0].discovery_url` says already where the keys are: leave one",
-            "issuers[0].pem_file: `issuers[0].discovery_url` says already where the keys are: leave one",
-            "issuers[0].secret: `issuers[0].discovery_url` says already where the keys are: leave one",
-            "issuers[0].secret_file: `issuers[0].discovery_url` says already where the keys are: leave one",
+            "issuers[0].jwks_url: `issuers[0].discovery_url` says already where the keys are: keep one of the two",
+            "issuers[0].jwks: `issuers[0].discovery_url` says already where the keys are: keep one of the two",
+            "issuers[0].jwks_file: `issuers[0].discovery_url` says already where the keys are: keep one of the two",
+            "issuers[0].pem: `issuers[0].discovery_url` says already where the keys are: keep one of the two",
+            "issuers[0].pem_file: `issuers[0].discovery_url` says already where the keys are: keep one of the two",
+            "issuers[0].secret: `issuers[0].discovery_url` says already where the keys are: keep one of the two",
+            "issuers[0].secret_file: `issuers[0].discovery_url` says already where the keys are: keep one of the two",
             "issuers[1].issuer: \"http://a.example\": keys come over https; http is for loopback, or by `danger_allow_http`",
             "issuers[2].domain: \"https://a.example/\" is no host: leave `https://` and paths out",
             "issuers[3].aliases: only with an `issuer`: leave it out",
@@ -248,6 +248,7 @@ pub(super) const CASES: &[(&str, &[&str])] = &[
             "issuers[7].pem: not a PEM: expected one block that starts with -----BEGIN PUBLIC KEY-----",
             "issuers[8].secret: a secret for HS256 needs at least 32 bytes (RFC 7518 section 3.2), this one has 5: make one with `openssl rand -base64 32`, which `secret_encoding` reads, or see `danger_weak_secret`",
             "issuers[9].algorithm: missing: a secret or a PEM does not say for which it is, as in `HS256` or `RS256`",
+            "issuers[9].secret_file: the file cannot be read (No such file or directory (os error 2)): name one; a relative path starts at the working directory",
             "issuers[10].algorithm: only with a secret or a PEM (which algorithms tokens may have is said by `algorithms`): name one, or leave it out",
             "issuers[10].secret_encoding: only with a secret: name one, or leave it out",
             "issuers[10].danger_weak_secret: only with a secret: name one, or leave it out",
@@ -318,8 +319,8 @@ pub(super) const CASES: &[(&str, &[&str])] = &[
          shortest_time_to_live = '2h'",
         &[
             "issuers[0].domain: missing: this provider needs it",
-            "issuers[0].provider: `issuer` says already who the issuer is: leave one",
-            "issuers[0].danger_any_issuer: `issuer` says already who the issuer is: leave one",
+            "issuers[0].provider: `issuer` says already who the issuer is: keep one of the two",
+            "issuers[0].danger_any_issuer: `issuer` says already who the issuer is: keep one of the two",
             "issuers[0].issuer: \"a\" is not a URL (relative URL without a base): write it like `https://login.example.com`",
             "issuers[1].domain: missing: this provider needs it",
             "issuers[1].server: missing: this provider needs it",
@@ -331,8 +332,8 @@ pub(super) const CASES: &[(&str, &[&str])] = &[
             "issuers[5]: issuer \"https://accounts.google.com\": strangers can get tokens for any audience from this issuer: say who may come with `require_claim_values` on `hd`, `email`, `sub`, or take everybody with `danger_any_subject`",
             "issuers[6].region: \"a/b\" is no part of a path",
             "issuers[7].trust_domain: \"https://a\" is no trust domain: write it like `example.org`",
-            "issuers[8].audiences: `danger_any_audience` takes tokens for any: leave one",
-            "issuers[8].types: `access_token_profile` says which pass: leave one",
+            "issuers[8].audiences: `danger_any_audience` takes tokens for any: keep one of the two",
+            "issuers[8].types: `access_token_profile` says which pass: keep one of the two",
             "issuers[9]: issuer \"https://a.example\": strangers can get tokens for any audience from this issuer: say who may come with `require_claim_values`, or take everybody with `danger_any_subject`",
             "issuers[10]: issuer \"https://a.example\": \"sub\" does not name a token: name a claim like `jti`",
             "issuers[11].issuer: the bounds of the time to live are the wrong way round",
@@ -419,6 +420,6 @@ fn everything_that_is_wrong_is_said_with_its_key_in_every_format() {
 #[test]
 fn a_key_that_is_given_twice_is_refused_where_the_format_lets_it_through() {
     let settings = serde_json::from_str(r#"{"issuer": "a", "audiences": ["x"], "jwks": "", "issuer": "b"}"#);
-    let expected = ["issuer: given twice: leave one", "jwks: is empty: leave the key out, or say what it is"];
+    let expected = ["issuer: given twice: keep one", "jwks: is empty: leave the key out, or say what it is"];
     assert_eq!(problems(settings.expect("JSON")), expected);
 }
