@@ -113,7 +113,18 @@ impl fmt::Debug for Config {
 }
 
 fn judge(settings: Settings, problems: &Problems) -> Option<Config> {
-    let Settings { file, variables, misspelled, prefix, client } = settings;
+    let Settings { file, mut variables, misspelled, mut prefix, client } = settings;
+    if let Some(prefix) = prefix.as_mut().filter(|prefix| prefix.ends_with(|end| end != '_'))
+        && !variables.is_empty()
+        && variables.iter().all(|(key, _)| key.starts_with('_'))
+    {
+        problems.add(prefix.clone(), format!("the prefix lacks its last `_`: write `{prefix}_`"));
+        // All else is judged as if it had it.
+        prefix.push('_');
+        for (key, _) in &mut variables {
+            *key = key.split_off(1);
+        }
+    }
     // Where there is no file, what is missing is a variable.
     let prefix = prefix.filter(|_| file.is_empty());
     let mut root = Table::new(problems, String::new(), prefix.as_deref(), file);

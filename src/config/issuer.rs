@@ -7,9 +7,8 @@ use serde::de::IgnoredAny;
 use super::provider;
 use super::remote::Client;
 use super::source::{Identity, Source};
-use super::table::{Given, Table};
+use super::table::{Given, LONGEST, Table};
 use crate::keys::KeySource;
-use crate::policy::MAX_LEEWAY;
 use crate::verify::{Issuer, Verifier};
 
 /// An issuer, and its keys where they are worth watching.
@@ -67,7 +66,7 @@ fn identity(table: &mut Table<'_>) -> Option<Identity> {
     let given: Vec<_> = given.into_iter().chain(is_any.then_some("danger_any_issuer")).collect();
     for key in given.iter().skip(1) {
         let first = given[0];
-        table.problems.add(table.at(key), format!("`{first}` says already who the issuer is: leave one"));
+        table.problems.add(table.at(key), format!("`{first}` says already who the issuer is: keep one of the two"));
     }
     if given.is_empty() {
         table.missing("issuer", "name the issuer as in the tokens' `iss`, or a `provider`");
@@ -98,15 +97,11 @@ impl Rules {
         rules.set(texts(table, "types"), Issuer::types);
         rules.set(flag(table, "access_token_profile"), |issuer, ()| issuer.access_token_profile());
         if table.has("types") && table.has("access_token_profile") {
-            table.problems.add(table.at("types"), "`access_token_profile` says which pass: leave one");
+            table.problems.add(table.at("types"), "`access_token_profile` says which pass: keep one of the two");
         }
-        let leeway = table.time("leeway", Duration::ZERO);
-        if leeway.is_some_and(|leeway| leeway > MAX_LEEWAY) {
-            table.problems.add(table.at("leeway"), "must be `5m` at most");
-        }
-        rules.set(leeway, Issuer::leeway);
-        rules.set(table.time("max_age", least), Issuer::max_age);
-        rules.set(table.time("max_lifetime", least), Issuer::max_lifetime);
+        rules.set(table.time("leeway", Duration::ZERO, "5m"), Issuer::leeway);
+        rules.set(table.time("max_age", least, LONGEST), Issuer::max_age);
+        rules.set(table.time("max_lifetime", least, LONGEST), Issuer::max_lifetime);
         rules.set(flag(table, "danger_allow_no_expiry"), |issuer, ()| issuer.danger_allow_no_expiry());
         rules.set(texts(table, "require_claims"), Issuer::require_claims);
         rules.set(table.values("require_claim_values"), |issuer, claims| {
@@ -128,7 +123,9 @@ impl Rules {
             table.missing("audiences", "name the audience that this service is, as in the tokens' `aud`");
         }
         if any.is_some() && table.has("audiences") {
-            table.problems.add(table.at("audiences"), "`danger_any_audience` takes tokens for any: leave one");
+            table
+                .problems
+                .add(table.at("audiences"), "`danger_any_audience` takes tokens for any: keep one of the two");
         }
         self.set(any, |issuer, ()| issuer.danger_any_audience());
         self.set(audiences, |issuer, audiences| audiences.into_iter().fold(issuer, Issuer::audience));

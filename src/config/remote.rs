@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::source::{Location, Source, read};
-use super::table::Table;
+use super::table::{LONGEST, Table};
 use crate::jose::Algorithm;
 use crate::keys::{RemoteJwks, Transport};
 
@@ -31,7 +31,7 @@ impl Knobs {
         let mut turned = Vec::new();
         for (key, _) in all.times() {
             let least = if key == "stale_for" { Duration::ZERO } else { Duration::from_millis(1) };
-            times.extend(table.time(key, least).map(|time| (key, time)));
+            times.extend(table.time(key, least, LONGEST).map(|time| (key, time)));
             turned.extend(table.has(key).then(|| table.at(key)));
         }
         let mut numbers = Vec::new();

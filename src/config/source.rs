@@ -85,18 +85,19 @@ impl Source {
         let mut given = places.into_iter().filter(|(key, ..)| table.has(key));
         let (first, place, value) =
             given.next().map_or((None, None, None), |(key, place, value)| (Some(key), Some(place), value));
+        let mut is_double = false;
         for (key, ..) in given {
-            let first = first.unwrap_or_default();
-            table
-                .problems
-                .add(table.at(key), format!("`{}` says already where the keys are: leave one", table.at(first)));
+            is_double = true;
+            let first = table.at(first.unwrap_or_default());
+            let fix = format!("`{first}` says already where the keys are: keep one of the two");
+            table.problems.add(table.at(key), fix);
         }
         let form = match place {
             Some(Place::Inline(form) | Place::File(form)) => Some(form),
             _ => None,
         };
         let is_bundle = matches!(identity, Some(Identity::Preset(preset)) if preset.value.has_bundle());
-        let with = Details::take(table, form, is_bundle);
+        let with = Details::take(table, form, is_bundle, is_double);
         let rsa = with.rsa;
         let fetch = |knobs: Knobs, place: &str, location| knobs.build(table, place, location, rsa, client);
         let source = match (place, value, identity) {
@@ -146,7 +147,7 @@ struct Details {
 }
 
 impl Details {
-    fn take(table: &mut Table<'_>, form: Option<Form>, is_bundle: bool) -> Self {
+    fn take(table: &mut Table<'_>, form: Option<Form>, is_bundle: bool, is_double: bool) -> Self {
         let algorithm = table.algorithm("algorithm").map(|algorithm| algorithm.value);
         let rsa = table.algorithm("rsa_algorithm");
         let encoding = table.text("secret_encoding");
@@ -154,7 +155,8 @@ impl Details {
         let is_secret = form == Some(Form::Secret);
         let has_one = is_secret || form == Some(Form::Pem);
         let only = |key: &str, fits: bool, with: &str| {
-            if table.has(key) && !fits {
+            // With two places for the keys, it may be for the other.
+            if table.has(key) && !fits && !is_double {
                 table.problems.add(table.at(key), format!("only with {with}: name one, or leave it out"));
             }
         };
@@ -175,13 +177,15 @@ impl Details {
         Self { algorithm, rsa: rsa.map(|rsa| rsa.value), is_base64, is_weak }
     }
 
-    /// `None` where an algorithm is missing.
+    /// `None` where the algorithm of a PEM is missing. A secret is judged without one, by the algorithm that takes the
+    /// shortest: all that is wrong with it is wrong for any.
     fn reader(self, form: Form, is_bundle: bool) -> Option<Reader> {
         Some(match form {
             Form::Jwks => Reader::Jwks { rsa: self.rsa, is_bundle },
             Form::Pem => Reader::Pem(self.algorithm?),
             Form::Secret => {
-                Reader::Secret { algorithm: self.algorithm?, is_base64: self.is_base64, is_weak: self.is_weak }
+                let algorithm = self.algorithm.unwrap_or(Algorithm::HS256);
+                Reader::Secret { algorithm, is_base64: self.is_base64, is_weak: self.is_weak }
             }
         })
     }

@@ -9,9 +9,13 @@ use super::problem::Problems;
 use super::tree::{Tree, Variable};
 use crate::error::ConfigError;
 use crate::jose::Algorithm;
+use crate::quote;
 
 /// The longest time of any key: with more, sums of times could overflow.
-const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
+pub(super) const LONGEST: &str = "366d";
+
+/// Keys that cannot be left out.
+const REQUIRED: [&str; 3] = ["issuer", "audiences", "algorithm"];
 
 /// A table, and where it stands.
 pub(super) struct Table<'p> {
@@ -90,7 +94,7 @@ impl<'p> Table<'p> {
         self.given.push((key, place.clone()));
         if self.entries.iter().any(|(other, _)| other == key) {
             self.entries.retain(|(other, _)| other != key);
-            self.problems.add(place, "given twice: leave one");
+            self.problems.add(place, "given twice: keep one");
             return None;
         }
         let wrong = match &value {
@@ -111,7 +115,7 @@ impl<'p> Table<'p> {
     /// A text that is not empty.
     pub(super) fn text(&mut self, key: &'static str) -> Option<Given<Zeroizing<String>>> {
         let Given { place, value } = self.take(key)?;
-        let value = text(self.problems, &place, value)?;
+        let value = text(self.problems, key, &place, value)?;
         Some(Given { place, value })
     }
 
@@ -148,35 +152,36 @@ impl<'p> Table<'p> {
         fits
     }
 
-    /// A time, and no shorter than this.
-    pub(super) fn time(&mut self, key: &'static str, least: Duration) -> Option<Duration> {
+    /// A time, no shorter and no longer than these.
+    pub(super) fn time(&mut self, key: &'static str, least: Duration, most: &str) -> Option<Duration> {
         let Given { place, value } = self.take(key)?;
+        let fits = |time: &Duration| *time >= least && Some(*time) <= read_time(most);
         let time = match &value {
             Tree::Text(text) => read_time(text),
             Tree::Variable(variable) => variable.text.as_ref().and_then(|text| read_time(text)),
-            Tree::Number(number) => {
+            Tree::Number(number) if fits(&Duration::from_secs(*number)) => {
                 self.problems.add(place, format!("must have its unit: `\"{number}s\"` for seconds"));
                 return None;
             }
             _ => None,
         };
-        let fits = time.filter(|time| (least..=LONGEST).contains(time));
-        if fits.is_none() {
+        let time = time.filter(fits);
+        if time.is_none() {
             let least = if least.is_zero() { "" } else { " more than nothing and" };
             self.problems.add(
                 place,
                 format!(
-                    "must be a number with its unit, as in `500ms`, `30s`, `10m`, `1h`, `7d`:{least} at most `366d`"
+                    "must be a number with its unit, as in `500ms`, `30s`, `10m`, `1h`, `7d`:{least} at most `{most}`"
                 ),
             );
         }
-        fits
+        time
     }
 
     /// Texts, one at least. In a variable they are separated by commas.
     pub(super) fn texts(&mut self, key: &'static str) -> Option<Given<Vec<String>>> {
         let Given { place, value } = self.take(key)?;
-        let value = texts(self.problems, &place, value)?;
+        let value = texts(self.problems, key, &place, value)?;
         Some(Given { place, value })
     }
 
@@ -192,14 +197,14 @@ impl<'p> Table<'p> {
                 for (name, value) in entries {
                     let place = format!("{place}.{name}");
                     let values = match value {
-                        Tree::Text(_) => text(self.problems, &place, value).map(|text| vec![text.to_string()]),
-                        value => texts(self.problems, &place, value),
+                        Tree::Text(_) => text(self.problems, key, &place, value).map(|text| vec![text.to_string()]),
+                        value => texts(self.problems, key, &place, value),
                     };
                     all.extend(values.map(|values| (name, values)));
                 }
             }
             Tree::Variable(_) => {
-                for pair in texts(self.problems, &place, value)? {
+                for pair in texts(self.problems, key, &place, value)? {
                     let Some((name, value)) =
                         pair.split_once('=').filter(|(name, value)| !name.is_empty() && !value.is_empty())
                     else {
@@ -226,8 +231,13 @@ impl<'p> Table<'p> {
     }
 
     pub(super) fn algorithms(&mut self, key: &'static str) -> Option<Given<Vec<Algorithm>>> {
-        let Given { place, value } = self.texts(key)?;
-        let value = value.iter().map(|name| algorithm(self.problems, &place, name)).collect::<Option<_>>()?;
+        let Given { place, value } = self.take(key)?;
+        let is_variable = matches!(value, Tree::Variable(_));
+        let names = texts(self.problems, key, &place, value)?;
+        let place_of = |at| if is_variable { place.clone() } else { format!("{place}[{at}]") };
+        let all = names.iter().enumerate().map(|(at, name)| algorithm(self.problems, &place_of(at), name));
+        // All of them are judged before one ends it.
+        let value = all.collect::<Vec<_>>().into_iter().collect::<Option<_>>()?;
         Some(Given { place, value })
     }
 
@@ -243,8 +253,9 @@ impl<'p> Table<'p> {
                 self.problems.add(self.place(&key), "is not of one issuer: set it at the top");
                 continue;
             }
-            let known = self.asked.iter().chain(others);
-            let meant = known.copied().find(|known| is_near(&key, known));
+            // A variable cannot set a list of tables.
+            let is_settable = |known: &&str| *known != "issuers" || !matches!(value, Tree::Variable(_));
+            let meant = nearest(&key, self.asked.iter().chain(others).copied().filter(is_settable));
             let (place, meant) = match value {
                 Tree::Variable(variable) => {
                     let prefix_ends = variable.name.len().saturating_sub(key.len());
@@ -264,7 +275,12 @@ impl<'p> Table<'p> {
     }
 }
 
-fn text(problems: &Problems, place: &str, value: Tree) -> Option<Zeroizing<String>> {
+/// What else can be done about an empty value.
+fn leave_out(key: &str) -> &'static str {
+    if REQUIRED.contains(&key) { "" } else { "leave the key out, or " }
+}
+
+fn text(problems: &Problems, key: &str, place: &str, value: Tree) -> Option<Zeroizing<String>> {
     let what = value.what();
     let text = match value {
         Tree::Text(text) => Some(text),
@@ -272,14 +288,14 @@ fn text(problems: &Problems, place: &str, value: Tree) -> Option<Zeroizing<Strin
         _ => None,
     };
     match text {
-        Some(text) if text.is_empty() => problems.add(place, "is empty: leave the key out, or say what it is"),
+        Some(text) if text.is_empty() => problems.add(place, format!("is empty: {}say what it is", leave_out(key))),
         Some(text) => return Some(text),
         None => problems.add(place, format!("is {what}, and must be a text")),
     }
     None
 }
 
-fn texts(problems: &Problems, place: &str, value: Tree) -> Option<Vec<String>> {
+fn texts(problems: &Problems, key: &str, place: &str, value: Tree) -> Option<Vec<String>> {
     let list = match value {
         Tree::List(list) => list,
         Tree::Variable(variable) => {
@@ -297,22 +313,26 @@ fn texts(problems: &Problems, place: &str, value: Tree) -> Option<Vec<String>> {
         }
     };
     if list.is_empty() {
-        problems.add(place, "is empty: leave the key out, or name one");
+        problems.add(place, format!("is empty: {}name one", leave_out(key)));
         return None;
     }
     let mut all = Vec::new();
     let count = list.len();
     for (at, value) in list.into_iter().enumerate() {
-        all.extend(text(problems, &format!("{place}[{at}]"), value).map(|text| text.to_string()));
+        all.extend(text(problems, key, &format!("{place}[{at}]"), value).map(|text| text.to_string()));
     }
     (all.len() == count).then_some(all)
 }
 
 fn algorithm(problems: &Problems, place: &str, name: &str) -> Option<Algorithm> {
-    let algorithm = name.parse().ok();
+    let algorithm = Algorithm::from_name(name);
     if algorithm.is_none() {
-        let all: Vec<_> = Algorithm::ALL.iter().map(|algorithm| algorithm.name()).collect();
-        problems.add(place, format!("must be one of {}", all.join(", ")));
+        let all = Algorithm::ALL.iter().map(|algorithm| algorithm.name());
+        let advice = match nearest(name, all.clone()) {
+            Some(meant) => format!("; did you mean `{meant}`?"),
+            None => format!(": use one of {}", all.collect::<Vec<_>>().join(", ")),
+        };
+        problems.add(place, format!("{} is no algorithm{advice}", quote::name(name)));
     }
     algorithm
 }
@@ -333,20 +353,29 @@ pub(super) fn read_time(text: &str) -> Option<Duration> {
     number.checked_mul(seconds).map(Duration::from_secs)
 }
 
-/// True for another spelling of a key, for one without its `danger_`, and for one in which at most two letters that
-/// stand together are wrong.
-fn is_near(written: &str, key: &str) -> bool {
+/// The one that is likely meant: of several that are as near, the first.
+fn nearest<'k>(written: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let near = known.filter_map(|key| Some((distance(written, key)?, key)));
+    near.min_by_key(|(distance, _)| *distance).map(|(_, key)| key)
+}
+
+/// How many letters are wrong in another spelling of a key, or in one without its `danger_`: at most two that stand
+/// together, and an `s` at the end. `None` for another name.
+fn distance(written: &str, key: &str) -> Option<usize> {
     let plain = |name: &str| {
         let name = name.to_ascii_lowercase().replace(['_', '-'], "");
-        name.trim_start_matches("danger").trim_end_matches('s').to_owned()
+        name.trim_start_matches("danger").to_owned()
     };
     let (written, key) = (plain(written), plain(key));
+    let is_other_number = written.ends_with('s') != key.ends_with('s');
+    let (written, key) = (written.trim_end_matches('s'), key.trim_end_matches('s'));
     let same = |(one, other): &(char, char)| one == other;
     let start = written.chars().zip(key.chars()).take_while(same).count();
     let (written, key): (Vec<_>, Vec<_>) = (written.chars().skip(start).collect(), key.chars().skip(start).collect());
     let ends = written.iter().rev().zip(key.iter().rev());
     let end = ends.take_while(|(one, other)| one == other).count();
-    start + end > 2 && written.len() - end <= 2 && key.len() - end <= 2
+    let wrong = written.len().max(key.len()) - end;
+    (start + end > 2 && wrong <= 2).then_some(wrong + usize::from(is_other_number))
 }
 
 #[cfg(test)]
@@ -395,10 +424,10 @@ mod tests {
             ("leway", "leeway"),
         ];
         for (written, key) in near {
-            assert!(is_near(written, key), "{written} {key}");
+            assert!(distance(written, key).is_some(), "{written} {key}");
         }
         for (written, key) in [("port", "pool"), ("log_level", "leeway"), ("name", "realm"), ("", "issuer")] {
-            assert!(!is_near(written, key), "{written} {key}");
+            assert!(distance(written, key).is_none(), "{written} {key}");
         }
     }
 }

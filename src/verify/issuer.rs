@@ -93,7 +93,7 @@ impl Issuer {
     /// [`new`](Self::new).
     ///
     /// # Errors
-    /// When the name is no https URL (http on loopback).
+    /// When the name is no https URL (http on loopback), or the address of the metadata.
     #[cfg(feature = "remote")]
     pub fn discover(name: impl Into<String>) -> Result<Self, ConfigError> {
         let name = name.into();
@@ -103,7 +103,7 @@ impl Issuer {
     /// The same, with the metadata at another URL than the name says (Entra's version 1, AD FS).
     ///
     /// # Errors
-    /// When the URL is not https (http on loopback).
+    /// When the URL is not https (http on loopback), or the name the address of metadata.
     #[cfg(feature = "remote")]
     pub fn discover_at(url: impl Into<String>, name: impl Into<String>) -> Result<Self, ConfigError> {
         let name = name.into();

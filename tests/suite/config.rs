@@ -1,6 +1,7 @@
 //! Settings from files and from the environment: what they accept, and everything that they refuse.
 
 mod accepted;
+mod advice;
 mod example;
 mod overlay;
 mod refused;

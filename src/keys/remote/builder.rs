@@ -245,9 +245,9 @@ impl RemoteJwksBuilder {
     /// The source. Nothing is fetched yet.
     ///
     /// # Errors
-    /// When the URL is not https (http on loopback), when a time is under a millisecond (`stale_for`,
-    /// `longest_retry_after` and `discover_every` may be nothing) or over 366 days, when the initial set has no usable key,
-    /// or when the default HTTP client cannot be built.
+    /// When the URL is not https (http on loopback), when the issuer is the address of its metadata, when a time is under a
+    /// millisecond (`stale_for`, `longest_retry_after` and `discover_every` may be nothing) or over 366 days, when the
+    /// initial set has no usable key, or when the default HTTP client cannot be built.
     pub fn build(mut self) -> Result<RemoteJwks, ConfigError> {
         for (name, time) in self.times() {
             let least = if MAY_BE_NOTHING.contains(&name) { Duration::ZERO } else { SHORTEST };

@@ -64,6 +64,14 @@ impl Location {
         every: Duration,
         second_look: Duration,
     ) -> Result<Self, ConfigError> {
+        if let Some((_, behind)) = issuer.split_once("/.well-known/") {
+            // It is the `iss` of no token. By RFC 8414 §3.1 the path of the issuer stands behind it.
+            let hint = if behind.contains('/') { "" } else { ", as a rule what stands in front of `/.well-known/`" };
+            return Err(ConfigError::new(format!(
+                "{} is the address of the metadata: the issuer is the `issuer` in it{hint}",
+                quote::url(issuer)
+            )));
+        }
         let (candidates, trust) = if let Some(url) = at {
             let (url, trust) = Trust::new(url, allow_http)?;
             (vec![url], trust)

@@ -20,7 +20,12 @@ impl Trust {
     pub(super) fn new(text: &str, allow_http: bool) -> Result<(Url, Self), ConfigError> {
         let shown = || quote::url(text);
         let url = Url::parse(text).map_err(|error| {
-            ConfigError::new(format!("{} is not a URL ({error}): it starts with https://", shown()))
+            let fix = if shown() == format!("{text:?}") && is_host(text) {
+                format!("write `https://{text}`")
+            } else {
+                "write it like `https://login.example.com`".to_owned()
+            };
+            ConfigError::new(format!("{} is not a URL ({error}): {fix}", shown()))
         })?;
         let trust = Self { allow_http, is_loopback: is_loopback(&url) };
         trust.check(&url).map_err(|reason| ConfigError::new(format!("{}: {reason}", shown())))?;
@@ -56,6 +61,12 @@ impl Trust {
             _ => Err("keys come over https and nothing else".to_owned()),
         }
     }
+}
+
+/// True for what a URL may be without its `https://`.
+fn is_host(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '/');
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.contains('.') && text.chars().all(is_plain)
 }
 
 const NO_USER: &str = "a URL for keys has no user name or password: give the client a header instead";
@@ -107,6 +118,28 @@ mod tests {
         }
         assert!(Trust::new("http://a.example/", true).is_ok());
         assert!(Trust::new("ftp://a.example/", true).is_err());
+    }
+
+    #[test]
+    fn a_host_is_told_how_to_be_a_url_unless_it_may_be_a_secret() {
+        let generic = "write it like `https://login.example.com`";
+        let long = format!("a.{}", "b".repeat(30));
+        let cases = [
+            ("a.example", "write `https://a.example`"),
+            ("a.example/t-1/", "write `https://a.example/t-1/`"),
+            (&long[..31], &format!("write `https://{}`", &long[..31])),
+            (&long, generic),
+            ("a", generic),
+            ("", generic),
+            ("/a.json", generic),
+            ("me@a.example", generic),
+            ("a.example?sig=secret", generic),
+            ("https://", generic),
+        ];
+        for (text, fix) in cases {
+            let error = Trust::new(text, false).expect_err("no URL").to_string();
+            assert!(error.ends_with(&format!("): {fix}")), "{text}: {error}");
+        }
     }
 
     #[test]

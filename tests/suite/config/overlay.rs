@@ -74,8 +74,8 @@ fn what_is_wrong_with_variables_has_their_names() {
             &[("SHOP_SECRET_FILE", "/x"), ("SHOP_OPTIONAL", "yes"), ("SHOP_LEEWAY", "10")],
             &[
                 "SHOP_OPTIONAL: must be `true` or `false`",
-                "SHOP_SECRET_FILE: `jwks` says already where the keys are: leave one",
-                "SHOP_LEEWAY: must be a number with its unit, as in `500ms`, `30s`, `10m`, `1h`, `7d`: at most `366d`",
+                "SHOP_SECRET_FILE: `jwks` says already where the keys are: keep one of the two",
+                "SHOP_LEEWAY: must be a number with its unit, as in `500ms`, `30s`, `10m`, `1h`, `7d`: at most `5m`",
             ],
         ),
         (
