@@ -19,15 +19,16 @@
 //! that cannot be understood is answered with `{"error": "…"}`, an empty one not at all.
 
 mod question;
+mod report;
 
 use std::error::Error;
 use std::io::{self, IsTerminal as _, Read as _};
 use std::process::ExitCode;
 
 use question::Question;
+use tower_jwt_auth::Algorithm;
 use tower_jwt_auth::keys::RemoteJwks;
-use tower_jwt_auth::verify::{Check, Explanation};
-use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind};
+use tower_jwt_auth::verify::Explanation;
 
 const HELP: &str = "\
 Says why a token is refused, or that it is not.
@@ -71,13 +72,13 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
         question.token = token;
         notes.push("the `Bearer` in front of the token is left out".to_owned());
     }
-    notes.extend(not_checked(&question));
+    notes.extend(report::not_checked(&question));
     let explanation = match place {
         None => question::explain(question).await,
         Some(place) => explain_with_fetched_keys(question, place, &mut notes).await,
     };
     let explanation = explanation.unwrap_or_else(|error| refuse(&error.to_string()));
-    print(&explanation, &notes);
+    report::print(&explanation, &notes);
     Ok(match explanation.error().map(tower_jwt_auth::AuthError::kind) {
         None => ExitCode::SUCCESS,
         Some(kind) if kind.is_our_fault() => ExitCode::from(2),
@@ -107,77 +108,6 @@ async fn explain_with_fetched_keys(
     explanation
 }
 
-fn print(explanation: &Explanation, notes: &[String]) {
-    match explanation.error() {
-        None => say("accepted"),
-        Some(error) => {
-            // What a check of these saw is short, and shows both sides. The numbers behind the words are further down.
-            let shows = [Check::Key, Check::Issuer, Check::Audience, Check::Time, Check::Claims];
-            let failed = explanation.checks().last().filter(|check| !check.ok() && shows.contains(&check.check()));
-            let saw = failed.map_or("", |check| match check.check() {
-                Check::Time => check.saw().split("; exp ").next().unwrap_or_default(),
-                _ => check.saw(),
-            });
-            let saw = if saw.is_empty() { String::new() } else { format!(": {saw}") };
-            say(&format!("refused ({}): {}{saw}", error.kind(), error.kind().phrase()));
-            if let Some(fix) = fix(error.kind()) {
-                say(&format!("try: {fix}"));
-            }
-        }
-    }
-    println!();
-    for check in explanation.checks() {
-        let verdict = if check.ok() { "ok" } else { "FAILED" };
-        say(&format!("{verdict:<8}{:<11}{}", check.check().label(), check.saw()));
-    }
-    if !notes.is_empty() {
-        println!();
-    }
-    for note in notes {
-        say(note);
-    }
-}
-
-/// Prints a line. A token, or a provider, must not control the terminal.
-fn say(line: &str) {
-    println!("{}", line.replace(char::is_control, "\u{fffd}"));
-}
-
-/// What usually helps.
-fn fix(kind: Kind) -> Option<&'static str> {
-    Some(match kind {
-        Kind::MalformedToken => {
-            "look at its form: a signed token has three parts with dots between; one of five is encrypted, and one \
-             without dots can be judged by its issuer alone"
-        }
-        Kind::WrongType => "send the access token and not the id token, or name this type with `Issuer::types`",
-        Kind::AlgorithmNotAllowed => "allow the algorithm, if the issuer is meant to use it; `none` is never allowed",
-        Kind::UnknownKey => {
-            "compare the issuer: the token is of another provider or tenant, or its key has been withdrawn and a new \
-             token is needed"
-        }
-        Kind::InvalidSignature => {
-            "compare the key, and the token with the one that was issued: one of them has been changed or cut; a secret \
-             may have to be decoded from base64 first"
-        }
-        Kind::InvalidIssuer => "name the issuer exactly as in the token, a slash at the end included",
-        Kind::InvalidAudience => {
-            "ask the issuer for a token for this audience, or give the audience that it names here"
-        }
-        Kind::Expired => {
-            "get a new token; if this one should be good, compare the clocks of this machine and of the issuer"
-        }
-        Kind::NotYetValid | Kind::TooOld => {
-            "compare the clocks of this machine and of the issuer; `Issuer::leeway` allows for 5 minutes at most"
-        }
-        Kind::MissingTime => "have the issuer set `exp`: a token that never ends is refused",
-        Kind::BindingNotChecked => "send it in a request with its proof or certificate: it is not a plain bearer token",
-        Kind::SecurityEvent => "send an access token: this one tells of an event",
-        Kind::KeysUnavailable => "mend the keys first: the token has not been judged",
-        _ => return None,
-    })
-}
-
 /// The token of a pasted field, whose scheme is spelled in any case (RFC 9110 §11.1).
 fn without_scheme(pasted: &str) -> Option<String> {
     let value = match pasted.split_once(':') {
@@ -186,16 +116,6 @@ fn without_scheme(pasted: &str) -> Option<String> {
     };
     let (scheme, token) = value.split_once(' ')?;
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim().to_owned())
-}
-
-fn not_checked(question: &Question) -> Option<String> {
-    let what = match (&question.issuer, &question.audience) {
-        (None, None) => "issuer and audience not checked (give --issuer, --audience)",
-        (None, Some(_)) => "issuer not checked (give --issuer)",
-        (Some(_), None) => "audience not checked (give --audience)",
-        (Some(_), Some(_)) => return None,
-    };
-    Some(what.to_owned())
 }
 
 /// The question that the arguments ask, and where its keys are fetched if they are.
