@@ -5,8 +5,8 @@
 //! TOKEN=… cargo run --example explain -- --jwks keys.json
 //! ```
 //!
-//! `--help` has the options. For a program, without any option: a JSON object a line on standard input, and one in
-//! answer on standard output:
+//! `--help` has the options. For a program, with `--json`, or without any option where a brace comes first: a JSON object
+//! a line on standard input, and one in answer on standard output:
 //!
 //! ```text
 //! {"token": "…", "secret": "…", "algorithms": ["HS256"], "issuer": "…", "audience": "…", "typ": "at+jwt", "now": 1}
@@ -34,9 +34,13 @@ const HELP: &str = "\
 Says why a token is refused, or that it is not.
 
   explain [TOKEN | -] [OPTIONS]
+  explain --json
 
-The token is an argument, or `-` for standard input, or in the environment as TOKEN, or piped in.
+The token is an argument, or `-` for standard input. Without an argument it is piped in, or in the
+environment as TOKEN; where both are there, none is judged.
 `Authorization:` and `Bearer` in front of it, and line breaks in it, are left out.
+
+  --token TOKEN         the same as TOKEN alone
 
 The keys, one of:
   --issuer URL          fetched from this provider, if no other option says where they are
@@ -52,7 +56,17 @@ What the token should have; what is not given is not checked:
   --algorithms A,B      if not all that the keys are for
 
 The exit code is 0 for an accepted token, 1 for a refused one, and 2 where that could not be said.
-Without any argument, standard input has a question in JSON on each line.";
+
+For programs, without any other option:
+  --json                a question in JSON on each line of standard input, an answer on each of
+                        standard output; the exit code is 0. Not needed where a brace comes first";
+
+/// The options that say where the keys are.
+const KEYS: &str = "--issuer URL, --jwks, --pem, --secret-file or --secret";
+
+const TWO_TOKENS: &str = "\
+there are two tokens, one on standard input and one in the environment as TOKEN: give `-` for the first, or `</dev/null` \
+for the second";
 
 /// Where fetched keys come from.
 enum Place {
@@ -62,11 +76,16 @@ enum Place {
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    if std::env::args().len() <= 1 {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let is_for_a_program = match &arguments[..] {
+        [] => question::is_piped_in()?,
+        arguments => arguments == ["--json"],
+    };
+    if is_for_a_program {
         question::answer_lines().await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let (mut question, place) = options().unwrap_or_else(|error| refuse(&error));
+    let (mut question, place) = options(arguments).unwrap_or_else(|error| refuse(&error));
     let mut notes = Vec::new();
     if let Some(token) = without_scheme(&question.token) {
         question.token = token;
@@ -119,16 +138,18 @@ fn without_scheme(pasted: &str) -> Option<String> {
 }
 
 /// The question that the arguments ask, and where its keys are fetched if they are.
-fn options() -> Result<(Question, Option<Place>), String> {
+fn options(arguments: Vec<String>) -> Result<(Question, Option<Place>), String> {
     let (mut token, mut jwks, mut pem, mut secret_file, mut algorithms) = (None, None, None, None, None);
     let mut question = Question::default();
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = arguments.into_iter();
     while let Some(option) = arguments.next() {
-        let value = match option.as_str() {
+        let is_name = option.starts_with('-') && option != "-";
+        let slot = match option.as_str() {
             "-h" | "--help" => {
                 println!("{HELP}");
                 std::process::exit(0)
             }
+            "--json" => return Err("--json goes without other arguments: they are in the questions".to_owned()),
             "--token" => &mut token,
             "--jwks" | "--jwks-file" => &mut jwks,
             "--pem" | "--pem-file" => &mut pem,
@@ -138,13 +159,15 @@ fn options() -> Result<(Question, Option<Place>), String> {
             "--audience" => &mut question.audience,
             "--typ" => &mut question.typ,
             "--algorithms" => &mut algorithms,
-            argument if (argument == "-" || !argument.starts_with('-')) && token.is_none() => {
-                token = Some(option);
-                continue;
-            }
+            _ if !is_name => &mut token,
             _ => return Err(format!("unknown argument {option:?}, see --help")),
         };
-        *value = Some(arguments.next().ok_or_else(|| format!("{option} has no value, see --help"))?);
+        let (name, value) =
+            if is_name { (option.as_str(), arguments.next()) } else { ("the token", Some(option.clone())) };
+        let value = value.ok_or_else(|| format!("{name} has no value, see --help"))?;
+        if slot.replace(value).is_some() {
+            return Err(format!("{name} is given twice, see --help"));
+        }
     }
     question.algorithms = algorithms.map(|names: String| names.split(',').map(|name| name.trim().to_owned()).collect());
     let given = [&jwks, &pem, &question.secret, &secret_file].into_iter().flatten().count();
@@ -153,7 +176,8 @@ fn options() -> Result<(Question, Option<Place>), String> {
         (1, Some(url), _) if is_url(url) => Some(Place::Url(url.clone())),
         (0, _, Some(issuer)) if is_url(issuer) => Some(Place::Issuer(issuer.clone())),
         (1, ..) => None,
-        _ => return Err("the keys are missing, or given more than once, see --help".to_owned()),
+        (0, ..) => return Err(format!("the keys are missing: give {KEYS}, see --help")),
+        _ => return Err(format!("the keys are given more than once: give one of {KEYS}, see --help")),
     };
     if place.is_none() {
         question.jwks = jwks.map(|file| read(&file)).transpose()?.map(Into::into);
@@ -162,10 +186,10 @@ fn options() -> Result<(Question, Option<Place>), String> {
             question.secret = Some(read(&file)?.trim_end_matches(['\r', '\n']).to_owned());
         }
     }
-    let pasted = match token.or_else(|| std::env::var("TOKEN").ok()) {
+    let pasted = match token {
         Some(token) if token != "-" => token,
-        is_asked_for if is_asked_for.is_some() || !io::stdin().is_terminal() => piped()?,
-        _ => String::new(),
+        Some(_) => piped()?,
+        None => piped_or_in_the_environment()?,
     };
     // A terminal, a mail or a file may have broken the lines.
     pasted.replace(['\r', '\n', '\t'], "").trim().clone_into(&mut question.token);
@@ -174,6 +198,17 @@ fn options() -> Result<(Question, Option<Place>), String> {
 
 fn read(file: &str) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))
+}
+
+/// The only one that there is. Of two, nobody could tell which was judged.
+fn piped_or_in_the_environment() -> Result<String, String> {
+    let variable = std::env::var_os("TOKEN").unwrap_or_default().to_string_lossy().into_owned();
+    let piped = if io::stdin().is_terminal() { String::new() } else { piped()? };
+    match (piped.trim().is_empty(), variable.trim().is_empty()) {
+        (false, false) => Err(TWO_TOKENS.to_owned()),
+        (true, _) => Ok(variable),
+        (false, true) => Ok(piped),
+    }
 }
 
 /// Standard input, no longer than a token can be.

@@ -1,7 +1,7 @@
 //! A question about a token, as an object: its keys, its rules, and the checks in answer.
 
 use std::error::Error;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -136,6 +136,23 @@ fn to_json(explanation: &Explanation) -> Value {
         "detail": error.map(ToString::to_string),
         "checks": explanation.checks().iter().map(check).collect::<Vec<_>>(),
     })
+}
+
+/// Whether standard input has questions: its first byte that is not blank is a brace.
+pub(crate) fn is_piped_in() -> io::Result<bool> {
+    let mut input = io::stdin().lock();
+    if input.is_terminal() {
+        return Ok(false);
+    }
+    loop {
+        let bytes = input.fill_buf()?;
+        let blank = bytes.len() - bytes.trim_ascii_start().len();
+        match bytes.get(blank) {
+            Some(first) => return Ok(*first == b'{'),
+            None if bytes.is_empty() => return Ok(false),
+            None => input.consume(blank),
+        }
+    }
 }
 
 /// Answers a question a line.

@@ -1,7 +1,7 @@
 //! The example `explain`, as a program and a person ask it.
 
 use std::io::{Read, Write};
-use std::process::Stdio;
+use std::process::{Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -11,9 +11,9 @@ use tower_jwt_auth::testing::{Authority, TokenBuilder};
 
 use super::{Running, SECRET, command, now, run, serve_provider};
 
-/// One answer of `explain` for each line.
-fn explain(lines: &[Vec<u8>]) -> Vec<Value> {
-    let mut program = Running::start("explain", &[]);
+/// One answer of `explain` for each line. Without `--json`, the first line has to begin with a brace.
+fn explain(arguments: &[&str], lines: &[Vec<u8>]) -> Vec<Value> {
+    let mut program = Running::start("explain", arguments);
     let mut input = program.input();
     let lines = [lines.join(&b'\n'), b"\n".to_vec()].concat();
     // Written beside the reading: neither side waits for room in a pipe.
@@ -102,8 +102,10 @@ fn an_explanation_ends_with_the_check_that_failed() {
         ),
     ];
     let lines: Vec<_> = cases.iter().map(|(question, ..)| question.to_string().into_bytes()).collect();
-    let answers = explain(&lines);
+    let answers = explain(&[], &lines);
     assert_eq!(answers.len(), cases.len());
+    let blank = b" \r\n\n\t".to_vec();
+    assert_eq!(explain(&[], &[blank, lines[0].clone()]).len(), 1, "blank lines in front");
     for ((question, kind, last), answer) in cases.iter().zip(answers) {
         let text = format!("{question}\n{answer}");
         assert_eq!((&answer["accepted"], &answer["kind"]), (&json!(kind.is_none()), &json!(kind)), "{text}");
@@ -153,7 +155,7 @@ fn a_line_that_cannot_be_understood_is_an_error_and_the_next_is_read() {
     for line in bad {
         lines.extend([line.as_bytes().to_vec(), b"  ".to_vec(), good.clone().into_bytes(), Vec::new()]);
     }
-    let answers = explain(&lines);
+    let answers = explain(&["--json"], &lines);
     assert_eq!(answers.len(), 2 * (bad.len() + 1));
     for (pair, line) in answers.chunks(2).zip(std::iter::once("no UTF-8").chain(bad)) {
         let members: Vec<_> = pair[0].as_object().expect("an object").keys().collect();
@@ -253,22 +255,33 @@ fn a_person_gives_a_secret_and_reads_what_was_not_checked() {
     }
 }
 
-/// An explanation of a token that is piped in, with these arguments and `TOKEN`.
-fn piped(token: &[u8], arguments: &[&str], from_environment: Option<&str>) -> (Option<i32>, String) {
+/// What the program says with this on standard input, with these arguments and `TOKEN`.
+fn ask(input: &[u8], arguments: &[&str], from_environment: Option<&str>) -> Output {
     let mut command = command("explain", arguments);
     if let Some(token) = from_environment {
         command.env("TOKEN", token);
     }
-    let mut program = Running::spawn(command.stderr(Stdio::null()));
-    let mut input = program.input();
-    let token = token.to_vec();
+    let (stdin, stdout, stderr) = (Stdio::piped(), Stdio::piped(), Stdio::piped());
+    let mut child = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn().expect("the example starts");
+    let mut pipe = child.stdin.take().expect("stdin is piped");
+    let input = input.to_vec();
     // It may end without having read it.
-    let writer = std::thread::spawn(move || input.write_all(&token).is_ok());
-    let mut text = String::new();
-    program.output.read_to_string(&mut text).expect("UTF-8");
-    let code = program.child.wait().expect("it ends").code();
+    let writer = std::thread::spawn(move || pipe.write_all(&input).is_ok());
+    let output = child.wait_with_output().expect("it ends");
     writer.join().expect("no panic");
-    (code, text)
+    output
+}
+
+/// An explanation of a token that is piped in.
+fn piped(token: &[u8], arguments: &[&str], from_environment: Option<&str>) -> (Option<i32>, String) {
+    let output = ask(token, arguments, from_environment);
+    (output.status.code(), String::from_utf8(output.stdout).expect("UTF-8"))
+}
+
+/// What the program says on standard error, where it has nothing else to say.
+fn error(output: Output) -> String {
+    assert_eq!((output.status.code(), &output.stdout[..]), (Some(2), &b""[..]), "{output:?}");
+    String::from_utf8(output.stderr).expect("UTF-8")
 }
 
 #[test]
@@ -306,7 +319,47 @@ fn a_token_is_piped_in_or_in_the_environment_and_may_have_been_broken() {
 
     let help = run("explain", &["--help"]);
     let text = String::from_utf8(help.stdout).expect("UTF-8");
-    assert!(help.status.success() && ["--issuer URL", "--jwks", "TOKEN"].iter().all(|name| text.contains(name)));
+    let names = ["--issuer URL", "--jwks", "TOKEN", "--token TOKEN", "--json"];
+    assert!(help.status.success() && names.iter().all(|name| text.contains(name)), "{text}");
+}
+
+#[test]
+fn of_two_tokens_none_is_judged_unless_one_is_on_the_command_line() {
+    let token = signed_with_the_secret(&json!({ "iss": "joe", "exp": now() + 300 }));
+    let keys = ["--secret", SECRET];
+    let text = error(ask(token.as_bytes(), &keys, Some("a.b.c")));
+    assert!(text.contains("standard input") && text.contains("TOKEN"), "{text}");
+    let accepted = |input: &str, arguments: &[&str], variable| {
+        let (code, text) = piped(input.as_bytes(), &[arguments, &keys].concat(), variable);
+        assert!(code == Some(0) && text.starts_with("accepted\n"), "{text}");
+    };
+    accepted("a.b.c", &["--token", &token], Some("d.e.f"));
+    accepted("a.b.c", &[&token], Some("d.e.f"));
+    accepted(&token, &["-"], Some("a.b.c"));
+    accepted(&token, &["--token", "-"], Some("a.b.c"));
+    accepted(&token, &[], Some(" "));
+    accepted("\n", &[], Some(&token));
+    for twice in [&["--token", &token, "--token", "a.b.c"][..], &["a.b.c", "--token", &token], &[&token, "-"]] {
+        let text = error(ask(b"", &[twice, &keys].concat(), None));
+        assert!(text.contains("is given twice"), "{text}");
+    }
+    let text = error(ask(b"", &["--issuer", "a", "--token", &token, "--issuer", "b", "--secret", SECRET], None));
+    assert!(text.contains("--issuer is given twice"), "{text}");
+}
+
+#[test]
+fn without_options_it_says_that_the_keys_are_missing_unless_json_is_piped_in() {
+    let token = signed_with_the_secret(&json!({ "iss": "joe", "exp": now() + 300 }));
+    for (input, variable) in [(token.as_str(), None), ("", Some(token.as_str())), ("", None), (" \n", None)] {
+        let text = error(ask(input.as_bytes(), &[], variable));
+        assert!(text.starts_with("error: the keys are missing: give --issuer URL, --jwks"), "{text}");
+    }
+    // Whoever asks in JSON names the token in the question.
+    let question = json!({ "token": token, "secret": SECRET }).to_string();
+    let (code, answer) = piped(question.as_bytes(), &[], Some("a.b.c"));
+    assert!(code == Some(0) && answer.starts_with(r#"{"accepted":true"#), "{answer}");
+    assert_eq!(piped(b"", &["--json"], None), (Some(0), String::new()), "no question, no answer");
+    assert!(error(ask(question.as_bytes(), &["--json", "--secret", SECRET], None)).contains("--json"));
 }
 
 // Two threads at least: the program holds one.
