@@ -22,7 +22,7 @@ mod question;
 mod report;
 
 use std::error::Error;
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::process::ExitCode;
 
 use question::Question;
@@ -75,17 +75,21 @@ enum Place {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<ExitCode, Box<dyn Error>> {
+async fn main() -> ExitCode {
+    answer().await.unwrap_or_else(|error| refuse(&error.to_string()))
+}
+
+async fn answer() -> Result<ExitCode, Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let is_for_a_program = match &arguments[..] {
         [] => question::is_piped_in()?,
         arguments => arguments == ["--json"],
     };
     if is_for_a_program {
-        question::answer_lines().await?;
+        unless_closed(question::answer_lines().await)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let (mut question, place) = options(arguments).unwrap_or_else(|error| refuse(&error));
+    let (mut question, place) = options(arguments)?;
     let mut notes = Vec::new();
     if let Some(token) = without_scheme(&question.token) {
         question.token = token;
@@ -93,11 +97,10 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
     }
     notes.extend(report::not_checked(&question));
     let explanation = match place {
-        None => question::explain(question).await,
-        Some(place) => explain_with_fetched_keys(question, place, &mut notes).await,
+        None => question::explain(question).await?,
+        Some(place) => explain_with_fetched_keys(question, place, &mut notes).await?,
     };
-    let explanation = explanation.unwrap_or_else(|error| refuse(&error.to_string()));
-    report::print(&explanation, &notes);
+    unless_closed(report::write(&mut io::stdout().lock(), &explanation, &notes))?;
     Ok(match explanation.error().map(tower_jwt_auth::AuthError::kind) {
         None => ExitCode::SUCCESS,
         Some(kind) if kind.is_our_fault() => ExitCode::from(2),
@@ -146,7 +149,7 @@ fn options(arguments: Vec<String>) -> Result<(Question, Option<Place>), String> 
         let is_name = option.starts_with('-') && option != "-";
         let slot = match option.as_str() {
             "-h" | "--help" => {
-                println!("{HELP}");
+                unless_closed(writeln!(io::stdout(), "{HELP}")).map_err(|error| error.to_string())?;
                 std::process::exit(0)
             }
             "--json" => return Err("--json goes without other arguments: they are in the questions".to_owned()),
@@ -218,7 +221,15 @@ fn piped() -> Result<String, String> {
     read.map_err(|error| format!("standard input: {error}")).map(|_| text)
 }
 
-fn refuse(what: &str) -> ! {
+/// Whoever reads may have enough before the end, as `head` has.
+fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+fn refuse(what: &str) -> ExitCode {
     eprintln!("error: {what}");
-    std::process::exit(2)
+    ExitCode::from(2)
 }

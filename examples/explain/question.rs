@@ -156,7 +156,7 @@ pub(crate) fn is_piped_in() -> io::Result<bool> {
 }
 
 /// Answers a question a line.
-pub(crate) async fn answer_lines() -> Result<(), Box<dyn Error>> {
+pub(crate) async fn answer_lines() -> io::Result<()> {
     let mut output = io::stdout().lock();
     // Bytes and not text: a line that is no UTF-8 is one more line that is not JSON.
     for line in io::stdin().lock().split(b'\n') {

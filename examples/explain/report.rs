@@ -1,13 +1,15 @@
 //! What a person reads: the verdict, what to do about it, the checks, and notes.
 
+use std::io::{self, Write};
+
 use tower_jwt_auth::AuthErrorKind as Kind;
 use tower_jwt_auth::verify::{Check, Explanation};
 
 use crate::question::Question;
 
-pub(crate) fn print(explanation: &Explanation, notes: &[String]) {
+pub(crate) fn write(output: &mut impl Write, explanation: &Explanation, notes: &[String]) -> io::Result<()> {
     match explanation.error() {
-        None => say("accepted"),
+        None => say(output, "accepted")?,
         Some(error) => {
             // What a check of these saw is short, and shows both sides. The numbers behind the words are further down.
             let shows = [Check::Key, Check::Issuer, Check::Audience, Check::Time, Check::Claims];
@@ -17,28 +19,29 @@ pub(crate) fn print(explanation: &Explanation, notes: &[String]) {
                 _ => check.saw(),
             });
             let saw = if saw.is_empty() { String::new() } else { format!(": {saw}") };
-            say(&format!("refused ({}): {}{saw}", error.kind(), error.kind().phrase()));
+            say(output, &format!("refused ({}): {}{saw}", error.kind(), error.kind().phrase()))?;
             if let Some(fix) = fix(error.kind()) {
-                say(&format!("try: {fix}"));
+                say(output, &format!("try: {fix}"))?;
             }
         }
     }
-    println!();
+    writeln!(output)?;
     for check in explanation.checks() {
         let verdict = if check.ok() { "ok" } else { "FAILED" };
-        say(&format!("{verdict:<8}{:<11}{}", check.check().label(), check.saw()));
+        say(output, &format!("{verdict:<8}{:<11}{}", check.check().label(), check.saw()))?;
     }
     if !notes.is_empty() {
-        println!();
+        writeln!(output)?;
     }
     for note in notes {
-        say(note);
+        say(output, note)?;
     }
+    Ok(())
 }
 
-/// Prints a line. A token, or a provider, must not control the terminal.
-fn say(line: &str) {
-    println!("{}", line.replace(char::is_control, "\u{fffd}"));
+/// Writes a line. A token, or a provider, must not control the terminal.
+fn say(output: &mut impl Write, line: &str) -> io::Result<()> {
+    writeln!(output, "{}", line.replace(char::is_control, "\u{fffd}"))
 }
 
 /// What usually helps.

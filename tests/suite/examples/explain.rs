@@ -362,6 +362,22 @@ fn without_options_it_says_that_the_keys_are_missing_unless_json_is_piped_in() {
     assert!(error(ask(question.as_bytes(), &["--json", "--secret", SECRET], None)).contains("--json"));
 }
 
+#[test]
+fn a_reader_that_has_enough_ends_it_quietly() {
+    let token = signed_with_the_secret(&json!({ "iss": "joe", "exp": now() + 300 }));
+    let person = ["--token", &token, "--secret", SECRET];
+    let question = json!({ "token": token, "secret": SECRET }).to_string();
+    for (arguments, input) in [(&person[..], ""), (&["--help"], ""), (&["--json"], &question)] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = command("explain", arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(writer).stderr(Stdio::piped()).spawn().expect("it starts");
+        child.stdin.take().expect("stdin is piped").write_all(input.as_bytes()).expect("a pipe has room for it");
+        let output = child.wait_with_output().expect("it ends");
+        assert!(output.status.success() && output.stderr.is_empty(), "{arguments:?} {output:?}");
+    }
+}
+
 // Two threads at least: the program holds one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_keys_of_a_provider_are_fetched_and_an_unknown_kid_is_shown_beside_them() {
