@@ -18,6 +18,7 @@
 //! and `now` (Unix seconds) is the clock's. Keys that cannot be used refuse the token with `keys_unavailable`. A line
 //! that cannot be understood is answered with `{"error": "…"}`, an empty one not at all.
 
+mod form;
 mod question;
 mod report;
 
@@ -97,10 +98,10 @@ async fn answer() -> Result<ExitCode, Box<dyn Error>> {
     }
     notes.extend(report::not_checked(&question));
     let explanation = match place {
-        None => question::explain(question).await?,
-        Some(place) => explain_with_fetched_keys(question, place, &mut notes).await?,
+        None => question::explain(&question).await?,
+        Some(place) => explain_with_fetched_keys(&question, place, &mut notes).await?,
     };
-    unless_closed(report::write(&mut io::stdout().lock(), &explanation, &notes))?;
+    unless_closed(report::write(&mut io::stdout().lock(), &question, &explanation, &notes))?;
     Ok(match explanation.error().map(tower_jwt_auth::AuthError::kind) {
         None => ExitCode::SUCCESS,
         Some(kind) if kind.is_our_fault() => ExitCode::from(2),
@@ -109,7 +110,7 @@ async fn answer() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 async fn explain_with_fetched_keys(
-    question: Question,
+    question: &Question,
     place: Place,
     notes: &mut Vec<String>,
 ) -> Result<Explanation, Box<dyn Error>> {
@@ -117,7 +118,7 @@ async fn explain_with_fetched_keys(
         Place::Issuer(name) => RemoteJwks::discover(name),
         Place::Url(url) => RemoteJwks::from_url(url),
     };
-    let algorithms: Option<Vec<Algorithm>> = question::algorithms(&question)?;
+    let algorithms: Option<Vec<Algorithm>> = question::algorithms(question)?;
     let keys = builder.build()?;
     keys.refresh().await.map_err(|error| format!("the keys cannot be fetched: {error}"))?;
     let explanation = question::judge(question, keys.clone(), algorithms).await;

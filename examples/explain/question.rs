@@ -25,8 +25,8 @@ pub(crate) struct Question {
 }
 
 /// Judges the token with the keys of the question.
-pub(crate) async fn explain(question: Question) -> Result<Explanation, Box<dyn Error>> {
-    let listed = algorithms(&question)?;
+pub(crate) async fn explain(question: &Question) -> Result<Explanation, Box<dyn Error>> {
+    let listed = algorithms(question)?;
     let keys = match (&question.jwks, &question.secret, &question.pem) {
         (Some(jwks), None, None) => from_jwks(jwks, listed.as_deref()),
         (None, Some(secret), None) => from_secret(secret, listed.as_deref()),
@@ -52,23 +52,23 @@ pub(crate) fn algorithms(question: &Question) -> Result<Option<Vec<Algorithm>>, 
 
 /// Judges the token with keys from anywhere.
 pub(crate) async fn judge(
-    question: Question,
+    question: &Question,
     source: impl KeySource,
     algorithms: Option<Vec<Algorithm>>,
 ) -> Result<Explanation, Box<dyn Error>> {
-    let mut issuer = match question.issuer {
+    let mut issuer = match &question.issuer {
         Some(name) => Issuer::new(name, source),
         None => Issuer::danger_any_issuer(source),
     };
-    issuer = match question.audience {
+    issuer = match &question.audience {
         Some(audience) => issuer.audience(audience),
         None => issuer.danger_any_audience(),
     };
     if let Some(algorithms) = algorithms {
         issuer = issuer.algorithms(algorithms);
     }
-    if let Some(typ) = question.typ {
-        issuer = issuer.types([typ]);
+    if let Some(typ) = &question.typ {
+        issuer = issuer.types([typ.clone()]);
     }
     let clock = question.now.map_or_else(Clock::system, |now| Clock::manual(UnixTime::from_secs(now)));
     let verifier = Verifier::<Value>::builder().trust(issuer).clock(clock).build()?;
@@ -165,7 +165,7 @@ pub(crate) async fn answer_lines() -> io::Result<()> {
             continue;
         }
         let explanation = match serde_json::from_slice(&line) {
-            Ok(question) => explain(question).await,
+            Ok(question) => explain(&question).await,
             Err(error) => Err(error.into()),
         };
         let answer = match explanation {

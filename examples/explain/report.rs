@@ -5,22 +5,23 @@ use std::io::{self, Write};
 use tower_jwt_auth::AuthErrorKind as Kind;
 use tower_jwt_auth::verify::{Check, Explanation};
 
+use crate::form;
 use crate::question::Question;
 
-pub(crate) fn write(output: &mut impl Write, explanation: &Explanation, notes: &[String]) -> io::Result<()> {
+/// Writes what was found about the token of a question.
+pub(crate) fn write(
+    output: &mut impl Write,
+    question: &Question,
+    explanation: &Explanation,
+    notes: &[String],
+) -> io::Result<()> {
+    let token = &question.token;
     match explanation.error() {
         None => say(output, "accepted")?,
         Some(error) => {
-            // What a check of these saw is short, and shows both sides. The numbers behind the words are further down.
-            let shows = [Check::Key, Check::Issuer, Check::Audience, Check::Time, Check::Claims];
-            let failed = explanation.checks().last().filter(|check| !check.ok() && shows.contains(&check.check()));
-            let saw = failed.map_or("", |check| match check.check() {
-                Check::Time => check.saw().split("; exp ").next().unwrap_or_default(),
-                _ => check.saw(),
-            });
-            let saw = if saw.is_empty() { String::new() } else { format!(": {saw}") };
-            say(output, &format!("refused ({}): {}{saw}", error.kind(), error.kind().phrase()))?;
-            if let Some(fix) = fix(error.kind()) {
+            let kind = error.kind();
+            say(output, &format!("refused ({kind}): {}", reason(kind, token, explanation)))?;
+            if let Some(fix) = fix(kind, token) {
                 say(output, &format!("try: {fix}"))?;
             }
         }
@@ -28,7 +29,8 @@ pub(crate) fn write(output: &mut impl Write, explanation: &Explanation, notes: &
     writeln!(output)?;
     for check in explanation.checks() {
         let verdict = if check.ok() { "ok" } else { "FAILED" };
-        say(output, &format!("{verdict:<8}{:<11}{}", check.check().label(), check.saw()))?;
+        let saw = if check.check() == Check::Envelope { &form::size(token) } else { check.saw() };
+        say(output, &format!("{verdict:<8}{:<11}{saw}", check.check().label()))?;
     }
     if !notes.is_empty() {
         writeln!(output)?;
@@ -39,17 +41,40 @@ pub(crate) fn write(output: &mut impl Write, explanation: &Explanation, notes: &
     Ok(())
 }
 
+/// The phrase of the kind, and what shows best that it is so.
+fn reason(kind: Kind, token: &str, explanation: &Explanation) -> String {
+    let phrase = kind.phrase();
+    if let Some(fault) = form::fault(token, kind) {
+        return format!("{phrase}: {fault}");
+    }
+    let Some(failed) = explanation.checks().last().filter(|check| !check.ok()) else { return phrase.to_owned() };
+    let saw = failed.saw();
+    match failed.check() {
+        // What these saw is short, and shows both sides.
+        Check::Key | Check::Issuer | Check::Audience | Check::Claims => format!("{phrase}: {saw}"),
+        // The numbers behind the words are further down.
+        Check::Time => format!("{phrase}: {}", saw.split("; exp ").next().unwrap_or_default()),
+        _ => phrase.to_owned(),
+    }
+}
+
 /// Writes a line. A token, or a provider, must not control the terminal.
 fn say(output: &mut impl Write, line: &str) -> io::Result<()> {
     writeln!(output, "{}", line.replace(char::is_control, "\u{fffd}"))
 }
 
 /// What usually helps.
-fn fix(kind: Kind) -> Option<&'static str> {
+fn fix(kind: Kind, token: &str) -> Option<&'static str> {
     Some(match kind {
-        Kind::MalformedToken => {
-            "look at its form: a signed token has three parts with dots between; one of five is encrypted, and one \
+        Kind::MalformedToken if !form::has_three_segments(token) => {
+            "look at its form: a signed token has three segments with dots between; one of five is encrypted, and one \
              without dots can be judged by its issuer alone"
+        }
+        Kind::MalformedToken => {
+            "copy the token once more, all of it: base64url has letters, digits, `-` and `_`, and no `=` at the end"
+        }
+        Kind::MalformedHeader | Kind::MalformedPayload => {
+            "copy the token once more; if it is as it was issued, the issuer has to mend it"
         }
         Kind::WrongType => "send the access token and not the id token, or name this type with `Issuer::types`",
         Kind::AlgorithmNotAllowed => "allow the algorithm, if the issuer is meant to use it; `none` is never allowed",

@@ -378,6 +378,51 @@ fn a_reader_that_has_enough_ends_it_quietly() {
     }
 }
 
+#[test]
+fn the_segment_that_is_bent_is_named() {
+    let token = signed_with_the_secret(&json!({ "iss": "joe", "exp": now() + 300 }));
+    let segments: Vec<_> = token.split('.').collect();
+    let [header, payload, signature] = segments[..] else { panic!("three segments") };
+    // `text` in base64url
+    let no_json = "dGV4dA";
+    let cases = [
+        ("a.b.c".to_owned(), "malformed_token", "the header (segment 1 of 3) is not base64url"),
+        (
+            format!("{header}.{payload}=.{signature}"),
+            "malformed_token",
+            "the payload (segment 2 of 3) is not base64url",
+        ),
+        (
+            format!("{header}.{payload}.{signature}+"),
+            "malformed_token",
+            "the signature (segment 3 of 3) is not base64url",
+        ),
+        (
+            format!("{no_json}.{payload}.{signature}"),
+            "malformed_header",
+            "the header (segment 1 of 3) is not a JSON object",
+        ),
+        ("abc".to_owned(), "malformed_token", "it has 1 segment, and a signed token has 3"),
+        ("a.b".to_owned(), "malformed_token", "it has 2 segments, and a signed token has 3"),
+        ("a.b.c.d.e".to_owned(), "malformed_token", "it has 5 segments, and a signed token has 3"),
+    ];
+    for (token, kind, end) in cases {
+        let (code, text) = piped(token.as_bytes(), &["--secret", SECRET], None);
+        let mut lines = text.lines();
+        let first = lines.next().unwrap_or_default();
+        assert!(code == Some(1) && first.starts_with(&format!("refused ({kind}): ")), "{text}");
+        assert!(first.ends_with(&format!(": {end}")), "{text}");
+        assert!(lines.next().is_some_and(|line| line.starts_with("try: ")), "{text}");
+        assert!(!text.contains("1 segments"), "{text}");
+    }
+    let pem = std::env::temp_dir().join(format!("explain-{}.pem", std::process::id()));
+    std::fs::write(&pem, RFC_8037_PEM).expect("the folder for temporary files is there");
+    let (code, text) = piped(RFC_8037_TOKEN.as_bytes(), &["--pem", pem.to_str().expect("UTF-8")], None);
+    std::fs::remove_file(&pem).expect("it was written");
+    let first = "refused (malformed_payload): the token's payload is malformed: the payload (segment 2 of 3) is not a JSON object\n";
+    assert!(code == Some(1) && text.starts_with(first), "{text}");
+}
+
 // Two threads at least: the program holds one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_keys_of_a_provider_are_fetched_and_an_unknown_kid_is_shown_beside_them() {
