@@ -14,7 +14,7 @@
 //! ```
 //!
 //! The keys are one of `jwks` (a JWK set or one JWK, as an object or as text), `secret` (text) and `pem`. Left out,
-//! `issuer` and `audience` may be any, `typ` is what the crate takes by default, `algorithms` are what the keys name,
+//! `issuer` and `audience` may be any, `audience_claim` is `aud`, `typ` is what the crate takes by default, `algorithms` are what the keys name,
 //! and `now` (Unix seconds) is the clock's. Keys that cannot be used refuse the token with `keys_unavailable`. A line
 //! that cannot be understood is answered with `{"error": "…"}`, an empty one not at all.
 
@@ -53,6 +53,7 @@ The keys, one of:
 What the token should have; what is not given is not checked:
   --issuer NAME         `iss`, byte for byte
   --audience NAME       in `aud`
+  --audience-claim NAME the claim that has it, if not `aud`
   --typ NAME            `typ` in the header
   --algorithms A,B      if not all that the keys are for
 
@@ -161,6 +162,7 @@ fn options(arguments: Vec<String>) -> Result<(Question, Option<Place>), String> 
             "--secret-file" => &mut secret_file,
             "--issuer" => &mut question.issuer,
             "--audience" => &mut question.audience,
+            "--audience-claim" => &mut question.audience_claim,
             "--typ" => &mut question.typ,
             "--algorithms" => &mut algorithms,
             _ if !is_name => &mut token,

@@ -20,6 +20,7 @@ pub(crate) struct Question {
     pub(crate) algorithms: Option<Vec<String>>,
     pub(crate) issuer: Option<String>,
     pub(crate) audience: Option<String>,
+    pub(crate) audience_claim: Option<String>,
     pub(crate) typ: Option<String>,
     pub(crate) now: Option<i64>,
 }
@@ -64,6 +65,9 @@ pub(crate) async fn judge(
         Some(audience) => issuer.audience(audience),
         None => issuer.danger_any_audience(),
     };
+    if let Some(claim) = &question.audience_claim {
+        issuer = issuer.audience_claim(claim.clone());
+    }
     if let Some(algorithms) = algorithms {
         issuer = issuer.algorithms(algorithms);
     }

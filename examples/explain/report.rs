@@ -20,8 +20,8 @@ pub(crate) fn write(
         None => say(output, "accepted")?,
         Some(error) => {
             let kind = error.kind();
-            say(output, &format!("refused ({kind}): {}", reason(kind, token, explanation)))?;
-            if let Some(fix) = fix(kind, token) {
+            say(output, &format!("refused ({kind}): {}", reason(kind, question, explanation)))?;
+            if let Some(fix) = fix(kind, token, lacks_audience(explanation)) {
                 say(output, &format!("try: {fix}"))?;
             }
         }
@@ -42,14 +42,18 @@ pub(crate) fn write(
 }
 
 /// The phrase of the kind, and what shows best that it is so.
-fn reason(kind: Kind, token: &str, explanation: &Explanation) -> String {
+fn reason(kind: Kind, question: &Question, explanation: &Explanation) -> String {
     let phrase = kind.phrase();
-    if let Some(fault) = form::fault(token, kind) {
+    if let Some(fault) = form::fault(&question.token, kind) {
         return format!("{phrase}: {fault}");
     }
     let Some(failed) = explanation.checks().last().filter(|check| !check.ok()) else { return phrase.to_owned() };
     let saw = failed.saw();
     match failed.check() {
+        Check::Audience if lacks_audience(explanation) => {
+            let claim = question.audience_claim.as_deref().unwrap_or("aud");
+            format!("the token has no audience: `{claim}` is {saw}")
+        }
         // What these saw is short, and shows both sides.
         Check::Key | Check::Issuer | Check::Audience | Check::Claims => format!("{phrase}: {saw}"),
         // The numbers behind the words are further down.
@@ -58,13 +62,21 @@ fn reason(kind: Kind, token: &str, explanation: &Explanation) -> String {
     }
 }
 
+/// What is there and is no audience is shown in another way: a name in quotes, or in words that say what it is.
+fn lacks_audience(explanation: &Explanation) -> bool {
+    explanation
+        .checks()
+        .last()
+        .is_some_and(|check| check.check() == Check::Audience && check.saw().starts_with("missing,"))
+}
+
 /// Writes a line. A token, or a provider, must not control the terminal.
 fn say(output: &mut impl Write, line: &str) -> io::Result<()> {
     writeln!(output, "{}", line.replace(char::is_control, "\u{fffd}"))
 }
 
 /// What usually helps.
-fn fix(kind: Kind, token: &str) -> Option<&'static str> {
+fn fix(kind: Kind, token: &str, lacks_audience: bool) -> Option<&'static str> {
     Some(match kind {
         Kind::MalformedToken if !form::has_three_segments(token) => {
             "look at its form: a signed token has three segments with dots between; one of five is encrypted, and one \
@@ -87,6 +99,10 @@ fn fix(kind: Kind, token: &str) -> Option<&'static str> {
              may have to be decoded from base64 first"
         }
         Kind::InvalidIssuer => "name the issuer exactly as in the token, a slash at the end included",
+        Kind::InvalidAudience if lacks_audience => {
+            "ask the issuer for a token for this audience; if another claim names it, as `client_id` in tokens of \
+             Cognito: --audience-claim client_id here, `Issuer::audience_claim` in the service"
+        }
         Kind::InvalidAudience => {
             "ask the issuer for a token for this audience, or give the audience that it names here"
         }

@@ -319,7 +319,7 @@ fn a_token_is_piped_in_or_in_the_environment_and_may_have_been_broken() {
 
     let help = run("explain", &["--help"]);
     let text = String::from_utf8(help.stdout).expect("UTF-8");
-    let names = ["--issuer URL", "--jwks", "TOKEN", "--token TOKEN", "--json"];
+    let names = ["--issuer URL", "--jwks", "TOKEN", "--token TOKEN", "--audience-claim", "--json"];
     assert!(help.status.success() && names.iter().all(|name| text.contains(name)), "{text}");
 }
 
@@ -421,6 +421,29 @@ fn the_segment_that_is_bent_is_named() {
     std::fs::remove_file(&pem).expect("it was written");
     let first = "refused (malformed_payload): the token's payload is malformed: the payload (segment 2 of 3) is not a JSON object\n";
     assert!(code == Some(1) && text.starts_with(first), "{text}");
+}
+
+#[test]
+fn a_token_without_an_audience_is_told_from_one_for_another() {
+    let sign = |claims: Value| signed_with_the_secret(&merge(json!({ "iss": "joe", "exp": now() + 300 }), claims));
+    let token = sign(json!({ "client_id": "orders" }));
+    let wanted = ["--secret", SECRET, "--issuer", "joe", "--audience", "orders"];
+    let (code, text) = piped(token.as_bytes(), &wanted, None);
+    let first = r#"refused (invalid_audience): the token has no audience: `aud` is missing, expected: ["orders"]"#;
+    let lines: Vec<_> = text.lines().take(2).collect();
+    assert_eq!((code, lines[0]), (Some(1), first));
+    assert!(lines[1].starts_with("try: ") && lines[1].contains("--audience-claim"), "{text}");
+
+    let with_claim = |name| piped(token.as_bytes(), &[&wanted[..], &["--audience-claim", name]].concat(), None);
+    assert_eq!(with_claim("client_id").0, Some(0));
+    assert!(with_claim("azp").1.contains("the token has no audience: `azp` is missing, expected"));
+    let question = json!({ "token": token, "secret": SECRET, "audience": "orders", "audience_claim": "client_id" });
+    assert_eq!(explain(&[], &[question.to_string().into_bytes()])[0]["accepted"], true);
+
+    for other in [json!("missing, expected: x"), json!([]), json!(null)] {
+        let (code, text) = piped(sign(json!({ "aud": other })).as_bytes(), &wanted, None);
+        assert!(code == Some(1) && text.contains("the token is for another audience: "), "{text}");
+    }
 }
 
 // Two threads at least: the program holds one.
