@@ -28,6 +28,22 @@ pub(crate) fn fault(token: &str, kind: Kind) -> Option<String> {
     }
 }
 
+/// What is to be said of times that look like milliseconds. In seconds they are after the year 5138, and
+/// milliseconds before March 1973 are no time of a token.
+pub(crate) fn milliseconds(token: &str, is_accepted: bool) -> Option<String> {
+    let claims = object(token, 1)?;
+    let is_huge = |name: &&str| claims.get(*name).and_then(Value::as_f64).is_some_and(|time| time >= 1e11);
+    let names: Vec<_> = ["exp", "nbf", "iat"].into_iter().filter(is_huge).map(|name| format!("`{name}`")).collect();
+    let (look, are) = match names.len() {
+        0 => return None,
+        1 => ("looks", "is"),
+        _ => ("look", "are"),
+    };
+    let names = names.join(" and ");
+    let rule = if is_accepted { "; with `Issuer::max_lifetime` the token would be refused" } else { "" };
+    Some(format!("{names} {look} like milliseconds and {are} read as seconds{rule}"))
+}
+
 pub(crate) fn has_three_segments(token: &str) -> bool {
     token.split('.').count() == 3
 }

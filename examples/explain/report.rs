@@ -26,6 +26,9 @@ pub(crate) fn write(
             }
         }
     }
+    if let Some(note) = form::milliseconds(token, explanation.accepted()) {
+        say(output, &format!("note: {note}"))?;
+    }
     writeln!(output)?;
     for check in explanation.checks() {
         let verdict = if check.ok() { "ok" } else { "FAILED" };

@@ -446,6 +446,27 @@ fn a_token_without_an_audience_is_told_from_one_for_another() {
     }
 }
 
+#[test]
+fn times_in_milliseconds_are_pointed_out() {
+    let note = |claims: Value| {
+        let (_, text) = piped(signed_with_the_secret(&claims).as_bytes(), &["--secret", SECRET], None);
+        let note = text.split("\n\n").next().unwrap_or_default().lines().find_map(|line| line.strip_prefix("note: "));
+        (text.starts_with("accepted\n"), note.map(str::to_owned))
+    };
+    let (now, times) = (now(), 1000 * now());
+    let rule = "read as seconds; with `Issuer::max_lifetime` the token would be refused";
+    let one = format!("`exp` looks like milliseconds and is {rule}");
+    assert_eq!(note(json!({ "exp": times + 300_000 })), (true, Some(one)));
+    let two = format!("`exp` and `iat` look like milliseconds and are {rule}");
+    assert_eq!(note(json!({ "exp": times + 300_000, "iat": times })), (true, Some(two)));
+    let early = "`nbf` looks like milliseconds and is read as seconds".to_owned();
+    assert_eq!(note(json!({ "exp": now + 300, "nbf": times })), (false, Some(early)));
+    assert_eq!(note(json!({ "exp": now + 300, "iat": now })), (true, None));
+    // The year 5138 in seconds, March 1973 in milliseconds.
+    assert_eq!(note(json!({ "exp": 99_999_999_999_u64 })), (true, None));
+    assert!(note(json!({ "exp": 100_000_000_000_u64 })).1.is_some());
+}
+
 // Two threads at least: the program holds one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_keys_of_a_provider_are_fetched_and_an_unknown_kid_is_shown_beside_them() {
