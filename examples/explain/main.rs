@@ -5,8 +5,8 @@
 //! TOKEN=… cargo run --example explain -- --jwks keys.json
 //! ```
 //!
-//! `--help` has the options. For a program, without any option: a JSON object a line on standard input, and one in
-//! answer on standard output:
+//! `--help` has the options. For a program, with `--json`, or without any option where a brace comes first: a JSON object
+//! a line on standard input, and one in answer on standard output:
 //!
 //! ```text
 //! {"token": "…", "secret": "…", "algorithms": ["HS256"], "issuer": "…", "audience": "…", "typ": "at+jwt", "now": 1}
@@ -14,28 +14,34 @@
 //! ```
 //!
 //! The keys are one of `jwks` (a JWK set or one JWK, as an object or as text), `secret` (text) and `pem`. Left out,
-//! `issuer` and `audience` may be any, `typ` is what the crate takes by default, `algorithms` are what the keys name,
+//! `issuer` and `audience` may be any, `audience_claim` is `aud`, `typ` is what the crate takes by default, `algorithms` are what the keys name,
 //! and `now` (Unix seconds) is the clock's. Keys that cannot be used refuse the token with `keys_unavailable`. A line
 //! that cannot be understood is answered with `{"error": "…"}`, an empty one not at all.
 
+mod form;
 mod question;
+mod report;
 
 use std::error::Error;
-use std::io::{self, IsTerminal as _, Read as _};
+use std::io::{self, IsTerminal as _, Read as _, Write as _};
 use std::process::ExitCode;
 
 use question::Question;
+use tower_jwt_auth::Algorithm;
 use tower_jwt_auth::keys::RemoteJwks;
-use tower_jwt_auth::verify::{Check, Explanation};
-use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind};
+use tower_jwt_auth::verify::Explanation;
 
 const HELP: &str = "\
 Says why a token is refused, or that it is not.
 
   explain [TOKEN | -] [OPTIONS]
+  explain --json
 
-The token is an argument, or `-` for standard input, or in the environment as TOKEN, or piped in.
+The token is an argument, or `-` for standard input. Without an argument it is piped in, or in the
+environment as TOKEN; where both are there, none is judged.
 `Authorization:` and `Bearer` in front of it, and line breaks in it, are left out.
+
+  --token TOKEN         the same as TOKEN alone
 
 The keys, one of:
   --issuer URL          fetched from this provider, if no other option says where they are
@@ -47,11 +53,22 @@ The keys, one of:
 What the token should have; what is not given is not checked:
   --issuer NAME         `iss`, byte for byte
   --audience NAME       in `aud`
+  --audience-claim NAME the claim that has it, if not `aud`
   --typ NAME            `typ` in the header
   --algorithms A,B      if not all that the keys are for
 
 The exit code is 0 for an accepted token, 1 for a refused one, and 2 where that could not be said.
-Without any argument, standard input has a question in JSON on each line.";
+
+For programs, without any other option:
+  --json                a question in JSON on each line of standard input, an answer on each of
+                        standard output; the exit code is 0. Not needed where a brace comes first";
+
+/// The options that say where the keys are.
+const KEYS: &str = "--issuer URL, --jwks, --pem, --secret-file or --secret";
+
+const TWO_TOKENS: &str = "\
+there are two tokens, one on standard input and one in the environment as TOKEN: give `-` for the first, or `</dev/null` \
+for the second";
 
 /// Where fetched keys come from.
 enum Place {
@@ -60,24 +77,32 @@ enum Place {
 }
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<ExitCode, Box<dyn Error>> {
-    if std::env::args().len() <= 1 {
-        question::answer_lines().await?;
+async fn main() -> ExitCode {
+    answer().await.unwrap_or_else(|error| refuse(&error.to_string()))
+}
+
+async fn answer() -> Result<ExitCode, Box<dyn Error>> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let is_for_a_program = match &arguments[..] {
+        [] => question::is_piped_in()?,
+        arguments => arguments == ["--json"],
+    };
+    if is_for_a_program {
+        unless_closed(question::answer_lines().await)?;
         return Ok(ExitCode::SUCCESS);
     }
-    let (mut question, place) = options().unwrap_or_else(|error| refuse(&error));
+    let (mut question, place) = options(arguments)?;
     let mut notes = Vec::new();
     if let Some(token) = without_scheme(&question.token) {
         question.token = token;
         notes.push("the `Bearer` in front of the token is left out".to_owned());
     }
-    notes.extend(not_checked(&question));
+    notes.extend(report::not_checked(&question));
     let explanation = match place {
-        None => question::explain(question).await,
-        Some(place) => explain_with_fetched_keys(question, place, &mut notes).await,
+        None => question::explain(&question).await?,
+        Some(place) => explain_with_fetched_keys(&question, place, &mut notes).await?,
     };
-    let explanation = explanation.unwrap_or_else(|error| refuse(&error.to_string()));
-    print(&explanation, &notes);
+    unless_closed(report::write(&mut io::stdout().lock(), &question, &explanation, &notes))?;
     Ok(match explanation.error().map(tower_jwt_auth::AuthError::kind) {
         None => ExitCode::SUCCESS,
         Some(kind) if kind.is_our_fault() => ExitCode::from(2),
@@ -86,7 +111,7 @@ async fn main() -> Result<ExitCode, Box<dyn Error>> {
 }
 
 async fn explain_with_fetched_keys(
-    question: Question,
+    question: &Question,
     place: Place,
     notes: &mut Vec<String>,
 ) -> Result<Explanation, Box<dyn Error>> {
@@ -94,7 +119,7 @@ async fn explain_with_fetched_keys(
         Place::Issuer(name) => RemoteJwks::discover(name),
         Place::Url(url) => RemoteJwks::from_url(url),
     };
-    let algorithms: Option<Vec<Algorithm>> = question::algorithms(&question)?;
+    let algorithms: Option<Vec<Algorithm>> = question::algorithms(question)?;
     let keys = builder.build()?;
     keys.refresh().await.map_err(|error| format!("the keys cannot be fetched: {error}"))?;
     let explanation = question::judge(question, keys.clone(), algorithms).await;
@@ -107,77 +132,6 @@ async fn explain_with_fetched_keys(
     explanation
 }
 
-fn print(explanation: &Explanation, notes: &[String]) {
-    match explanation.error() {
-        None => say("accepted"),
-        Some(error) => {
-            // What a check of these saw is short, and shows both sides. The numbers behind the words are further down.
-            let shows = [Check::Key, Check::Issuer, Check::Audience, Check::Time, Check::Claims];
-            let failed = explanation.checks().last().filter(|check| !check.ok() && shows.contains(&check.check()));
-            let saw = failed.map_or("", |check| match check.check() {
-                Check::Time => check.saw().split("; exp ").next().unwrap_or_default(),
-                _ => check.saw(),
-            });
-            let saw = if saw.is_empty() { String::new() } else { format!(": {saw}") };
-            say(&format!("refused ({}): {}{saw}", error.kind(), error.kind().phrase()));
-            if let Some(fix) = fix(error.kind()) {
-                say(&format!("try: {fix}"));
-            }
-        }
-    }
-    println!();
-    for check in explanation.checks() {
-        let verdict = if check.ok() { "ok" } else { "FAILED" };
-        say(&format!("{verdict:<8}{:<11}{}", check.check().label(), check.saw()));
-    }
-    if !notes.is_empty() {
-        println!();
-    }
-    for note in notes {
-        say(note);
-    }
-}
-
-/// Prints a line. A token, or a provider, must not control the terminal.
-fn say(line: &str) {
-    println!("{}", line.replace(char::is_control, "\u{fffd}"));
-}
-
-/// What usually helps.
-fn fix(kind: Kind) -> Option<&'static str> {
-    Some(match kind {
-        Kind::MalformedToken => {
-            "look at its form: a signed token has three parts with dots between; one of five is encrypted, and one \
-             without dots can be judged by its issuer alone"
-        }
-        Kind::WrongType => "send the access token and not the id token, or name this type with `Issuer::types`",
-        Kind::AlgorithmNotAllowed => "allow the algorithm, if the issuer is meant to use it; `none` is never allowed",
-        Kind::UnknownKey => {
-            "compare the issuer: the token is of another provider or tenant, or its key has been withdrawn and a new \
-             token is needed"
-        }
-        Kind::InvalidSignature => {
-            "compare the key, and the token with the one that was issued: one of them has been changed or cut; a secret \
-             may have to be decoded from base64 first"
-        }
-        Kind::InvalidIssuer => "name the issuer exactly as in the token, a slash at the end included",
-        Kind::InvalidAudience => {
-            "ask the issuer for a token for this audience, or give the audience that it names here"
-        }
-        Kind::Expired => {
-            "get a new token; if this one should be good, compare the clocks of this machine and of the issuer"
-        }
-        Kind::NotYetValid | Kind::TooOld => {
-            "compare the clocks of this machine and of the issuer; `Issuer::leeway` allows for 5 minutes at most"
-        }
-        Kind::MissingTime => "have the issuer set `exp`: a token that never ends is refused",
-        Kind::BindingNotChecked => "send it in a request with its proof or certificate: it is not a plain bearer token",
-        Kind::SecurityEvent => "send an access token: this one tells of an event",
-        Kind::KeysUnavailable => "mend the keys first: the token has not been judged",
-        _ => return None,
-    })
-}
-
 /// The token of a pasted field, whose scheme is spelled in any case (RFC 9110 §11.1).
 fn without_scheme(pasted: &str) -> Option<String> {
     let value = match pasted.split_once(':') {
@@ -188,27 +142,19 @@ fn without_scheme(pasted: &str) -> Option<String> {
     scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim().to_owned())
 }
 
-fn not_checked(question: &Question) -> Option<String> {
-    let what = match (&question.issuer, &question.audience) {
-        (None, None) => "issuer and audience not checked (give --issuer, --audience)",
-        (None, Some(_)) => "issuer not checked (give --issuer)",
-        (Some(_), None) => "audience not checked (give --audience)",
-        (Some(_), Some(_)) => return None,
-    };
-    Some(what.to_owned())
-}
-
 /// The question that the arguments ask, and where its keys are fetched if they are.
-fn options() -> Result<(Question, Option<Place>), String> {
+fn options(arguments: Vec<String>) -> Result<(Question, Option<Place>), String> {
     let (mut token, mut jwks, mut pem, mut secret_file, mut algorithms) = (None, None, None, None, None);
     let mut question = Question::default();
-    let mut arguments = std::env::args().skip(1);
+    let mut arguments = arguments.into_iter();
     while let Some(option) = arguments.next() {
-        let value = match option.as_str() {
+        let is_name = option.starts_with('-') && option != "-";
+        let slot = match option.as_str() {
             "-h" | "--help" => {
-                println!("{HELP}");
+                unless_closed(writeln!(io::stdout(), "{HELP}")).map_err(|error| error.to_string())?;
                 std::process::exit(0)
             }
+            "--json" => return Err("--json goes without other arguments: they are in the questions".to_owned()),
             "--token" => &mut token,
             "--jwks" | "--jwks-file" => &mut jwks,
             "--pem" | "--pem-file" => &mut pem,
@@ -216,15 +162,18 @@ fn options() -> Result<(Question, Option<Place>), String> {
             "--secret-file" => &mut secret_file,
             "--issuer" => &mut question.issuer,
             "--audience" => &mut question.audience,
+            "--audience-claim" => &mut question.audience_claim,
             "--typ" => &mut question.typ,
             "--algorithms" => &mut algorithms,
-            argument if (argument == "-" || !argument.starts_with('-')) && token.is_none() => {
-                token = Some(option);
-                continue;
-            }
+            _ if !is_name => &mut token,
             _ => return Err(format!("unknown argument {option:?}, see --help")),
         };
-        *value = Some(arguments.next().ok_or_else(|| format!("{option} has no value, see --help"))?);
+        let (name, value) =
+            if is_name { (option.as_str(), arguments.next()) } else { ("the token", Some(option.clone())) };
+        let value = value.ok_or_else(|| format!("{name} has no value, see --help"))?;
+        if slot.replace(value).is_some() {
+            return Err(format!("{name} is given twice, see --help"));
+        }
     }
     question.algorithms = algorithms.map(|names: String| names.split(',').map(|name| name.trim().to_owned()).collect());
     let given = [&jwks, &pem, &question.secret, &secret_file].into_iter().flatten().count();
@@ -233,7 +182,8 @@ fn options() -> Result<(Question, Option<Place>), String> {
         (1, Some(url), _) if is_url(url) => Some(Place::Url(url.clone())),
         (0, _, Some(issuer)) if is_url(issuer) => Some(Place::Issuer(issuer.clone())),
         (1, ..) => None,
-        _ => return Err("the keys are missing, or given more than once, see --help".to_owned()),
+        (0, ..) => return Err(format!("the keys are missing: give {KEYS}, see --help")),
+        _ => return Err(format!("the keys are given more than once: give one of {KEYS}, see --help")),
     };
     if place.is_none() {
         question.jwks = jwks.map(|file| read(&file)).transpose()?.map(Into::into);
@@ -242,10 +192,10 @@ fn options() -> Result<(Question, Option<Place>), String> {
             question.secret = Some(read(&file)?.trim_end_matches(['\r', '\n']).to_owned());
         }
     }
-    let pasted = match token.or_else(|| std::env::var("TOKEN").ok()) {
+    let pasted = match token {
         Some(token) if token != "-" => token,
-        is_asked_for if is_asked_for.is_some() || !io::stdin().is_terminal() => piped()?,
-        _ => String::new(),
+        Some(_) => piped()?,
+        None => piped_or_in_the_environment()?,
     };
     // A terminal, a mail or a file may have broken the lines.
     pasted.replace(['\r', '\n', '\t'], "").trim().clone_into(&mut question.token);
@@ -256,6 +206,17 @@ fn read(file: &str) -> Result<String, String> {
     std::fs::read_to_string(file).map_err(|error| format!("{file}: {error}"))
 }
 
+/// The only one that there is. Of two, nobody could tell which was judged.
+fn piped_or_in_the_environment() -> Result<String, String> {
+    let variable = std::env::var_os("TOKEN").unwrap_or_default().to_string_lossy().into_owned();
+    let piped = if io::stdin().is_terminal() { String::new() } else { piped()? };
+    match (piped.trim().is_empty(), variable.trim().is_empty()) {
+        (false, false) => Err(TWO_TOKENS.to_owned()),
+        (true, _) => Ok(variable),
+        (false, true) => Ok(piped),
+    }
+}
+
 /// Standard input, no longer than a token can be.
 fn piped() -> Result<String, String> {
     let mut text = String::new();
@@ -263,7 +224,15 @@ fn piped() -> Result<String, String> {
     read.map_err(|error| format!("standard input: {error}")).map(|_| text)
 }
 
-fn refuse(what: &str) -> ! {
+/// Whoever reads may have enough before the end, as `head` has.
+fn unless_closed(written: io::Result<()>) -> io::Result<()> {
+    match written {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
+
+fn refuse(what: &str) -> ExitCode {
     eprintln!("error: {what}");
-    std::process::exit(2)
+    ExitCode::from(2)
 }

@@ -1,7 +1,7 @@
 //! A question about a token, as an object: its keys, its rules, and the checks in answer.
 
 use std::error::Error;
-use std::io::{self, BufRead, Write};
+use std::io::{self, BufRead, IsTerminal, Write};
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -20,13 +20,14 @@ pub(crate) struct Question {
     pub(crate) algorithms: Option<Vec<String>>,
     pub(crate) issuer: Option<String>,
     pub(crate) audience: Option<String>,
+    pub(crate) audience_claim: Option<String>,
     pub(crate) typ: Option<String>,
     pub(crate) now: Option<i64>,
 }
 
 /// Judges the token with the keys of the question.
-pub(crate) async fn explain(question: Question) -> Result<Explanation, Box<dyn Error>> {
-    let listed = algorithms(&question)?;
+pub(crate) async fn explain(question: &Question) -> Result<Explanation, Box<dyn Error>> {
+    let listed = algorithms(question)?;
     let keys = match (&question.jwks, &question.secret, &question.pem) {
         (Some(jwks), None, None) => from_jwks(jwks, listed.as_deref()),
         (None, Some(secret), None) => from_secret(secret, listed.as_deref()),
@@ -52,23 +53,26 @@ pub(crate) fn algorithms(question: &Question) -> Result<Option<Vec<Algorithm>>, 
 
 /// Judges the token with keys from anywhere.
 pub(crate) async fn judge(
-    question: Question,
+    question: &Question,
     source: impl KeySource,
     algorithms: Option<Vec<Algorithm>>,
 ) -> Result<Explanation, Box<dyn Error>> {
-    let mut issuer = match question.issuer {
+    let mut issuer = match &question.issuer {
         Some(name) => Issuer::new(name, source),
         None => Issuer::danger_any_issuer(source),
     };
-    issuer = match question.audience {
+    issuer = match &question.audience {
         Some(audience) => issuer.audience(audience),
         None => issuer.danger_any_audience(),
     };
+    if let Some(claim) = &question.audience_claim {
+        issuer = issuer.audience_claim(claim.clone());
+    }
     if let Some(algorithms) = algorithms {
         issuer = issuer.algorithms(algorithms);
     }
-    if let Some(typ) = question.typ {
-        issuer = issuer.types([typ]);
+    if let Some(typ) = &question.typ {
+        issuer = issuer.types([typ.clone()]);
     }
     let clock = question.now.map_or_else(Clock::system, |now| Clock::manual(UnixTime::from_secs(now)));
     let verifier = Verifier::<Value>::builder().trust(issuer).clock(clock).build()?;
@@ -138,8 +142,25 @@ fn to_json(explanation: &Explanation) -> Value {
     })
 }
 
+/// Whether standard input has questions: its first byte that is not blank is a brace.
+pub(crate) fn is_piped_in() -> io::Result<bool> {
+    let mut input = io::stdin().lock();
+    if input.is_terminal() {
+        return Ok(false);
+    }
+    loop {
+        let bytes = input.fill_buf()?;
+        let blank = bytes.len() - bytes.trim_ascii_start().len();
+        match bytes.get(blank) {
+            Some(first) => return Ok(*first == b'{'),
+            None if bytes.is_empty() => return Ok(false),
+            None => input.consume(blank),
+        }
+    }
+}
+
 /// Answers a question a line.
-pub(crate) async fn answer_lines() -> Result<(), Box<dyn Error>> {
+pub(crate) async fn answer_lines() -> io::Result<()> {
     let mut output = io::stdout().lock();
     // Bytes and not text: a line that is no UTF-8 is one more line that is not JSON.
     for line in io::stdin().lock().split(b'\n') {
@@ -148,7 +169,7 @@ pub(crate) async fn answer_lines() -> Result<(), Box<dyn Error>> {
             continue;
         }
         let explanation = match serde_json::from_slice(&line) {
-            Ok(question) => explain(question).await,
+            Ok(question) => explain(&question).await,
             Err(error) => Err(error.into()),
         };
         let answer = match explanation {

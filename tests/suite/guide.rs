@@ -17,6 +17,7 @@ use crate::support::{Claims, read_challenge};
 const ANSWERS: &str = include_str!("../../src/guide/answers.md");
 const TROUBLESHOOTING: &str = include_str!("../../src/guide/troubleshooting.md");
 const CHAPTERS: &str = include_str!("../../src/guide.rs");
+const README: &str = include_str!("../../README.md");
 
 /// A row of the table in `answers.md`.
 #[derive(Debug, PartialEq, Eq)]
@@ -101,6 +102,43 @@ fn every_kind_has_a_place_in_the_chapter_on_troubleshooting() {
         let label = format!("`{kind}`");
         assert!(TROUBLESHOOTING.contains(&label), "troubleshooting.md lacks {label}");
     }
+}
+
+#[test]
+fn every_chapter_is_linked_in_the_readme() {
+    let files = CHAPTERS.split("include_str!(\"").skip(1).filter_map(|rest| rest.split('"').next());
+    for file in files {
+        let link = match file.strip_prefix("../") {
+            Some(beside) => format!("]({beside})"),
+            None => format!("](src/{file})"),
+        };
+        assert!(README.contains(&link), "README.md lacks {link}");
+    }
+}
+
+#[test]
+fn the_snippets_of_the_readme_use_what_its_list_of_dependencies_has() {
+    let blocks = |language: &str| {
+        let fence = format!("```{language}");
+        let blocks = README.split(&fence).skip(1).filter_map(|rest| rest.split("```").next());
+        blocks.collect::<String>()
+    };
+    let (rust, list) = (blocks("rust"), blocks("toml"));
+    let list: toml::Table = list.parse().expect("TOML");
+    let listed = list["dependencies"].as_table().expect("a table");
+    let ours: toml::Table = include_str!("../../Cargo.toml").parse().expect("TOML");
+    let known = [&ours["dependencies"], &ours["dev-dependencies"]].map(|table| table.as_table().expect("a table"));
+    let words: Vec<_> = rust.split(|c: char| !(c.is_alphanumeric() || "_:".contains(c))).collect();
+    let is_used = |name: &&String| {
+        let path = format!("{}::", name.replace('-', "_"));
+        words.iter().any(|word| word.starts_with(&path))
+    };
+    let used: Vec<_> = known.into_iter().flat_map(toml::Table::keys).filter(is_used).collect();
+    assert!(used.len() >= 4, "only {used:?} were found");
+    let missing: Vec<_> = used.into_iter().filter(|name| !listed.contains_key(*name)).collect();
+    assert!(missing.is_empty(), "{missing:?}");
+    // What serves it.
+    assert!(listed.contains_key("tokio"));
 }
 
 #[test]
