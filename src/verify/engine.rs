@@ -48,7 +48,10 @@ pub(super) struct Unverified<'t> {
 impl<'t> Unverified<'t> {
     /// Envelope and header: what can be judged without knowing the issuer.
     pub(super) fn open(token: &'t str, room: &'t mut Buffers, see: &mut impl Observe) -> Result<Self, AuthErrorKind> {
-        see.saw(Check::Envelope, || format!("{} bytes, {} segments", token.len(), token.split('.').count()));
+        see.saw(Check::Envelope, || {
+            let segments = token.split('.').count();
+            format!("{} bytes, {segments} segment{}", token.len(), if segments == 1 { "" } else { "s" })
+        });
         let compact = compact::split(token.as_bytes())?;
         let recalled = recent::recall(compact.header, &mut room.header);
         if recalled.is_none() {

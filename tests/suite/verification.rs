@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tower_jwt_auth::clock::UnixTime;
 use tower_jwt_auth::keys::{Key, KeyError, KeyLookup, KeyQuery};
 use tower_jwt_auth::testing::Authority;
-use tower_jwt_auth::verify::{Check, CheckReport};
+use tower_jwt_auth::verify::{Check, CheckReport, VerifierBuilder};
 use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, KeySet, Verifier};
 
 use crate::support::verdict;
@@ -264,7 +264,7 @@ async fn the_detail_names_who_was_expected() {
     let names = |count: usize| (0..count).map(|at| format!("https://{at:02}.test"));
     let several = |count: usize| {
         let issuers = names(count).map(|name| Issuer::new(name, authority.key_set()).audience("a"));
-        issuers.fold(Verifier::<Value>::builder(), |builder, issuer| builder.trust(issuer)).build().expect("valid")
+        issuers.fold(Verifier::<Value>::builder(), VerifierBuilder::trust).build().expect("valid")
     };
     let wrong = authority.token().claim("iss", "https://issuer.test/").sign();
     let foreign = authority.token().claim("aud", "theirs").sign();
