@@ -192,7 +192,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
             }
             Selected::Ask(iss) => {
                 let resolver = issuers.resolver.as_ref().ok_or(AuthErrorKind::InvalidIssuer)?;
-                resolved = resolver.resolve(&iss, now()).await?;
+                resolved = resolver.resolve(&iss, &self.0.clock).await?;
                 &resolved
             }
         };

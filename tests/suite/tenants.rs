@@ -1,5 +1,7 @@
 //! Issuers that come and go, and keys in a file.
 
+mod renewed;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
