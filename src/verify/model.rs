@@ -73,6 +73,30 @@ pub fn no_answer_from_before_an_issuer_was_forgotten_is_kept() {
     assert!(resolver.is_idle());
 }
 
+/// The same, where they ask by another of its names.
+pub fn no_answer_about_an_alias_from_before_its_issuer_was_forgotten_is_kept() {
+    let is_trusted = Arc::new(AtomicBool::new(true));
+    let says = Arc::clone(&is_trusted);
+    let resolver = Arc::new(IssuerResolver::new(move |iss: String| {
+        let says = Arc::clone(&says);
+        async move {
+            let answer = says.load(Ordering::SeqCst);
+            thread::yield_now();
+            Ok(answer.then(|| issuer("tenant".to_owned()).alias(iss)))
+        }
+    }));
+    let recall = || resolver.recall("alias", NOW).map(|known| known.is_ok());
+    let asked = [ask(&resolver, "alias"), ask(&resolver, "alias")];
+    is_trusted.store(false, Ordering::SeqCst);
+    resolver.forget("tenant");
+    assert_ne!(recall(), Some(true));
+    for question in asked {
+        let _ = question.join().expect("no panic");
+    }
+    assert_ne!(recall(), Some(true));
+    assert!(resolver.is_idle());
+}
+
 /// The tenant is added and forgotten while requests ask about it.
 pub fn no_refusal_from_before_an_issuer_was_forgotten_is_kept() {
     let is_trusted = Arc::new(AtomicBool::new(false));

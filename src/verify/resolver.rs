@@ -8,7 +8,7 @@
 //!   all while the function fails, an hour past the issuer's time and no longer.
 //! - The function waits for what it asks: give it a time limit of its own. Requests that wait for it are bounded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -81,12 +81,19 @@ impl Known {
     fn end(&self) -> UnixTime {
         self.until.plus(STALE_FOR)
     }
+
+    /// The configured name and the aliases.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.issuer.issuer.names().iter().map(|name| &**name)
+    }
 }
 
 /// The questions that the function is thinking about, no more than requests wait for it.
 #[derive(Default)]
 struct Questions {
     next: u64,
+    /// Questions below this were asked before an issuer was forgotten.
+    forgotten: u64,
     /// By name. What is forgotten leaves at once, so that an answer from before is not kept.
     open: HashMap<Box<str>, Open>,
 }
@@ -191,12 +198,20 @@ impl IssuerResolver {
             && self.known.read().is_ok_and(|known| known.values().all(|known| known.ask_at < known.end()))
     }
 
+    /// Forgets an issuer by any of its names, and with it what was found by its other names.
     pub(super) fn forget(&self, iss: &str) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
-        known.remove(iss);
-        questions.open.remove(iss);
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(iss);
+        let mut names = HashSet::from([Box::from(iss)]);
+        for (name, known) in known.iter() {
+            if **name == *iss || known.names().any(|name| name == iss) {
+                names.extend([&**name].into_iter().chain(known.names()).map(Box::from));
+            }
+        }
+        known.retain(|name, known| !names.contains(name) && !known.names().any(|name| names.contains(name)));
+        questions.open.retain(|name, _| !names.contains(name));
+        questions.forgotten = questions.next;
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| !names.contains(name));
     }
 
     /// Asks the function, unless another request does so and the issuer can be served meanwhile.
@@ -248,7 +263,7 @@ impl IssuerResolver {
     fn keep(&self, question: &Question<'_>, issuer: Trusted, now: UnixTime) -> Arc<Trusted> {
         let iss = question.iss;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if !question.is_open(&self.questions.lock().unwrap_or_else(PoisonError::into_inner)) {
+        if !question.may_keep(&issuer, &self.questions.lock().unwrap_or_else(PoisonError::into_inner)) {
             // The answer may be older than what was forgotten: good for the one who asked.
             return Arc::new(issuer);
         }
@@ -350,29 +365,37 @@ impl Drop for Renewal<'_> {
 struct Question<'r> {
     resolver: &'r IssuerResolver,
     iss: &'r str,
+    /// Its own number, and that of the first one about this name.
     number: u64,
+    first: u64,
 }
 
 impl<'r> Question<'r> {
     fn new(resolver: &'r IssuerResolver, iss: &'r str) -> Self {
         let mut questions = resolver.questions.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = questions.next;
+        let number = questions.next;
         questions.next += 1;
-        let open = questions.open.entry(iss.into()).or_insert(Open { number: next, asked: 0 });
+        let open = questions.open.entry(iss.into()).or_insert(Open { number, asked: 0 });
         open.asked += 1;
-        Self { resolver, iss, number: open.number }
+        Self { resolver, iss, number, first: open.number }
     }
 
     /// Nothing was forgotten, and nothing refused, since it was asked.
     fn is_open(&self, questions: &Questions) -> bool {
-        questions.open.get(self.iss).is_some_and(|open| open.number == self.number)
+        questions.open.get(self.iss).is_some_and(|open| open.number == self.first)
+    }
+
+    /// An issuer that has other names may be one that was forgotten by them since.
+    fn may_keep(&self, issuer: &Trusted, questions: &Questions) -> bool {
+        let has_no_other = matches!(issuer.issuer.names(), [name] if **name == *self.iss);
+        self.is_open(questions) && (has_no_other || self.number >= questions.forgotten)
     }
 }
 
 impl Drop for Question<'_> {
     fn drop(&mut self) {
         let mut questions = self.resolver.questions.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = questions.open.get_mut(self.iss).filter(|open| open.number == self.number) {
+        if let Some(open) = questions.open.get_mut(self.iss).filter(|open| open.number == self.first) {
             open.asked -= 1;
             if open.asked == 0 {
                 questions.open.remove(self.iss);

@@ -33,6 +33,7 @@ models! {
     a_retry_within_the_window_gets_what_the_first_use_got
     a_session_that_is_ended_stays_ended
     no_answer_from_before_an_issuer_was_forgotten_is_kept
+    no_answer_about_an_alias_from_before_its_issuer_was_forgotten_is_kept
     no_refusal_from_before_an_issuer_was_forgotten_is_kept
     a_refused_name_does_not_disturb_the_answer_about_another
     questions_about_issuers_keep_their_bound
