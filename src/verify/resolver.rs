@@ -4,24 +4,30 @@
 //!   allow-list: nothing is fetched for an issuer that it does not return.
 //! - Never build a URL from the `iss` that it is given: look it up.
 //! - Issuers that it returned are kept for a while, the least recently used out; a "no" is remembered briefly.
+//! - Once an issuer's time is over, one request asks about it again, and the others are served what was trusted; so are
+//!   all while the function fails, an hour past the issuer's time and no longer.
 //! - The function waits for what it asks: give it a time limit of its own. Requests that wait for it are bounded.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::issuer::{Issuer, Lists, Trusted};
-use crate::clock::UnixTime;
+use crate::clock::{Clock, UnixTime};
 use crate::error::{AuthError, AuthErrorKind};
 use crate::keys::KeyError;
 use crate::meters::IssuerMeter;
 use crate::sync::atomic::{AtomicUsize, Ordering};
-use crate::sync::{Mutex, PoisonError, RwLock};
+use crate::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 
-/// How long an issuer is trusted past its time while the function fails.
+/// How long an issuer is trusted past its time while nobody can say: the function fails, or has not answered.
 const STALE_FOR: Duration = Duration::from_secs(60 * 60);
+
+/// How long the function is left alone after it has failed, where an issuer can be served meanwhile: a database that is
+/// away is not asked for every request, and is seen within seconds once it is back.
+const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
 type Answer = Pin<Box<dyn Future<Output = Result<Option<Issuer>, KeyError>> + Send>>;
 
@@ -64,13 +70,30 @@ pub struct IssuerResolver {
 struct Known {
     issuer: Arc<Trusted>,
     until: UnixTime,
+    /// Until then it is served without asking: until its time is over, and then while a question is open, and for a
+    /// while after a failure. Never past its end.
+    ask_at: UnixTime,
     used: AtomicUsize,
+}
+
+impl Known {
+    /// From then on it is not trusted, whatever happens.
+    fn end(&self) -> UnixTime {
+        self.until.plus(STALE_FOR)
+    }
+
+    /// The configured name and the aliases.
+    fn names(&self) -> impl Iterator<Item = &str> {
+        self.issuer.issuer.names().iter().map(|name| &**name)
+    }
 }
 
 /// The questions that the function is thinking about, no more than requests wait for it.
 #[derive(Default)]
 struct Questions {
     next: u64,
+    /// Questions below this were asked before an issuer was forgotten.
+    forgotten: u64,
     /// By name. What is forgotten leaves at once, so that an answer from before is not kept.
     open: HashMap<Box<str>, Open>,
 }
@@ -83,7 +106,8 @@ struct Open {
 
 impl IssuerResolver {
     /// A resolver around an async function from an unverified `iss` to an issuer, or to `None` where it is not
-    /// trusted. An `Err` is answered 503 and not remembered.
+    /// trusted. An `Err` is answered 503 and not remembered; an issuer that was trusted before
+    /// [stays so](Self::keep_for), and is not asked about again for 5 seconds.
     pub fn new<F, R>(resolve: F) -> Self
     where
         F: Fn(String) -> R + Send + Sync + 'static,
@@ -113,8 +137,10 @@ impl IssuerResolver {
         self
     }
 
-    /// How long an issuer is trusted before the function is asked again: 10 minutes. While the function fails, it is
-    /// trusted for an hour longer. [`Verifier::forget_issuer`](super::Verifier::forget_issuer) ends it at once.
+    /// How long an issuer is trusted before the function is asked again: 10 minutes. Then one request asks and waits, and
+    /// the others pass meanwhile as before. While the function fails, or does not answer, the issuer is trusted for an hour
+    /// longer, counted from the end of its time. A "no" ends it at once, and so does
+    /// [`Verifier::forget_issuer`](super::Verifier::forget_issuer).
     ///
     /// The function's new answer replaces the old one, so let it return clones of the same
     /// `RemoteJwks` for the same tenant: their keys are then not fetched anew.
@@ -134,7 +160,7 @@ impl IssuerResolver {
     }
 
     /// How many requests wait for the function at once: 64 for names that are new, and 64 for those that were trusted
-    /// before. Those beyond get 503 at once.
+    /// before. Those beyond get 503 at once, except for an issuer that is [still trusted](Self::keep_for).
     #[must_use]
     pub fn most_waiting(mut self, requests: usize) -> Self {
         self.most_waiting = requests;
@@ -147,7 +173,7 @@ impl IssuerResolver {
 
     /// What is known without asking: trusted, refused, or nothing.
     pub(super) fn recall(&self, iss: &str, now: UnixTime) -> Option<Result<Arc<Trusted>, AuthErrorKind>> {
-        if let Some(issuer) = self.known_until(iss, now) {
+        if let Some(issuer) = self.trusted(iss, |known| now < known.ask_at) {
             return Some(Ok(issuer));
         }
         let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
@@ -155,10 +181,10 @@ impl IssuerResolver {
         (now < *until).then_some(Err(AuthErrorKind::InvalidIssuer))
     }
 
-    /// The issuer of this name, if it is still good at this time.
-    fn known_until(&self, iss: &str, time: UnixTime) -> Option<Arc<Trusted>> {
+    /// The issuer of this name, if it is good enough.
+    fn trusted(&self, iss: &str, is_good: impl FnOnce(&Known) -> bool) -> Option<Arc<Trusted>> {
         let all = self.known.read().unwrap_or_else(PoisonError::into_inner);
-        let known = all.get(iss).filter(|known| time < known.until)?;
+        let known = all.get(iss).filter(|known| is_good(known))?;
         known.used.store(self.uses.fetch_add(1, Ordering::Relaxed), Ordering::Relaxed);
         Some(Arc::clone(&known.issuer))
     }
@@ -167,32 +193,50 @@ impl IssuerResolver {
     #[cfg(shuttle)]
     pub(super) fn is_idle(&self) -> bool {
         let waiting = [&self.waiting, &self.renewing].map(|count| count.load(Ordering::Relaxed));
-        waiting == [0, 0] && self.questions.lock().is_ok_and(|questions| questions.open.is_empty())
+        waiting == [0, 0]
+            && self.questions.lock().is_ok_and(|questions| questions.open.is_empty())
+            && self.known.read().is_ok_and(|known| known.values().all(|known| known.ask_at < known.end()))
     }
 
+    /// Forgets an issuer by any of its names, and with it what was found by its other names.
     pub(super) fn forget(&self, iss: &str) {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
-        known.remove(iss);
-        questions.open.remove(iss);
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner).remove(iss);
+        let mut names = HashSet::from([Box::from(iss)]);
+        for (name, known) in known.iter() {
+            if **name == *iss || known.names().any(|name| name == iss) {
+                names.extend([&**name].into_iter().chain(known.names()).map(Box::from));
+            }
+        }
+        known.retain(|name, known| !names.contains(name) && !known.names().any(|name| names.contains(name)));
+        questions.open.retain(|name, _| !names.contains(name));
+        questions.forgotten = questions.next;
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).retain(|name, _| !names.contains(name));
     }
 
-    /// Asks the function.
-    pub(super) async fn resolve(&self, iss: &str, now: UnixTime) -> Result<Arc<Trusted>, AuthError> {
+    /// Asks the function, unless another request does so and the issuer can be served meanwhile.
+    pub(super) async fn resolve(&self, iss: &str, clock: &Clock) -> Result<Arc<Trusted>, AuthError> {
+        let now = clock.now();
         if let Some(known) = self.recall(iss, now) {
             return Ok(known?);
         }
         let is_known = self.known.read().unwrap_or_else(PoisonError::into_inner).contains_key(iss);
         let places = if is_known { &self.renewing } else { &self.waiting };
-        let _waiting = Waiting::new(places, self.most_waiting)
-            .ok_or_else(|| KeyError::new("too many requests wait for an issuer to be resolved"))?;
+        let Some(_waiting) = Waiting::new(places, self.most_waiting) else {
+            let busy = || KeyError::new("too many requests wait for an issuer to be resolved").into();
+            return self.trusted(iss, |known| now < known.end()).ok_or_else(busy);
+        };
+        let mut renewal = match Renewal::new(self, iss, now) {
+            Ok(renewal) => renewal,
+            Err(served) => return Ok(served),
+        };
         let question = Question::new(self, iss);
         match (self.resolve)(iss.to_owned()).await {
             Ok(Some(issuer)) => {
-                let issuer = issuer
-                    .build(self.lists, IssuerMeter::resolved())
-                    .map_err(|error| AuthError::new(AuthErrorKind::Misconfigured).with_detail(error.to_string()))?;
+                let issuer = issuer.build(self.lists, IssuerMeter::resolved()).map_err(|error| {
+                    drop(self.withdraw(&question));
+                    AuthError::new(AuthErrorKind::Misconfigured).with_detail(error.to_string())
+                })?;
                 // A database may hold two names to be equal. Such tokens cannot pass, and take no tenant's place.
                 if !issuer.issuer.may_be(iss) {
                     self.refuse(&question, now);
@@ -205,7 +249,13 @@ impl IssuerResolver {
                 Err(AuthErrorKind::InvalidIssuer.into())
             }
             // An outage of ours is no logout.
-            Err(error) => self.known_until(iss, now.minus(STALE_FOR)).ok_or_else(|| error.into()),
+            Err(error) => {
+                let now = clock.now();
+                if let Some(renewal) = &mut renewal {
+                    renewal.ask_at = now.plus(ASK_AGAIN_AFTER);
+                }
+                self.trusted(iss, |known| now < known.end()).ok_or_else(|| error.into())
+            }
         }
     }
 
@@ -213,7 +263,7 @@ impl IssuerResolver {
     fn keep(&self, question: &Question<'_>, issuer: Trusted, now: UnixTime) -> Arc<Trusted> {
         let iss = question.iss;
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
-        if !question.is_open(&self.questions.lock().unwrap_or_else(PoisonError::into_inner)) {
+        if !question.may_keep(&issuer, &self.questions.lock().unwrap_or_else(PoisonError::into_inner)) {
             // The answer may be older than what was forgotten: good for the one who asked.
             return Arc::new(issuer);
         }
@@ -227,21 +277,28 @@ impl IssuerResolver {
         }
         let issuer = Arc::new(issuer);
         let used = AtomicUsize::new(self.uses.fetch_add(1, Ordering::Relaxed));
-        known.insert(iss.into(), Known { issuer: Arc::clone(&issuer), until: now.plus(self.kept_for), used });
+        let until = now.plus(self.kept_for);
+        known.insert(iss.into(), Known { issuer: Arc::clone(&issuer), until, ask_at: until, used });
         issuer
     }
 
-    /// Remembers a "no". Of the answers that others wait for, none is kept: they may be older.
-    fn refuse(&self, question: &Question<'_>, now: UnixTime) {
-        let iss = question.iss;
+    /// Ends what was trusted, unless it was forgotten since. Of the answers that others wait for, none is kept: they may
+    /// be older.
+    fn withdraw(&self, question: &Question<'_>) -> Option<MutexGuard<'_, Questions>> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         let mut questions = self.questions.lock().unwrap_or_else(PoisonError::into_inner);
         if !question.is_open(&questions) {
-            return;
+            return None;
         }
-        known.remove(iss);
-        drop(known);
-        questions.open.remove(iss);
+        known.remove(question.iss);
+        questions.open.remove(question.iss);
+        Some(questions)
+    }
+
+    /// Remembers a "no".
+    fn refuse(&self, question: &Question<'_>, now: UnixTime) {
+        // Locked until it is remembered, or what is forgotten meanwhile would be refused again.
+        let Some(_questions) = self.withdraw(question) else { return };
         let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
         if refused.len() >= self.refusals {
             refused.retain(|_, until| now < *until);
@@ -252,7 +309,7 @@ impl IssuerResolver {
         {
             refused.remove(&first);
         }
-        refused.insert(iss.into(), now.plus(self.refused_for));
+        refused.insert(question.iss.into(), now.plus(self.refused_for));
     }
 }
 
@@ -272,33 +329,73 @@ impl Drop for Waiting<'_> {
     }
 }
 
+/// The right to ask about an issuer that is served meanwhile: one request has it.
+struct Renewal<'r> {
+    resolver: &'r IssuerResolver,
+    iss: &'r str,
+    issuer: Arc<Trusted>,
+    /// When another may ask, unless an answer took the issuer's place: at once, where there was none.
+    ask_at: UnixTime,
+}
+
+impl<'r> Renewal<'r> {
+    /// Nothing where no issuer can be served, so that everybody asks; the issuer where another asks.
+    fn new(resolver: &'r IssuerResolver, iss: &'r str, now: UnixTime) -> Result<Option<Self>, Arc<Trusted>> {
+        let mut all = resolver.known.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(known) = all.get_mut(iss).filter(|known| now < known.end()) else { return Ok(None) };
+        let issuer = Arc::clone(&known.issuer);
+        if now < known.ask_at {
+            return Err(issuer);
+        }
+        known.ask_at = known.end();
+        Ok(Some(Self { resolver, iss, issuer, ask_at: UnixTime::MIN }))
+    }
+}
+
+impl Drop for Renewal<'_> {
+    fn drop(&mut self) {
+        let mut all = self.resolver.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(self.iss).filter(|known| Arc::ptr_eq(&known.issuer, &self.issuer)) {
+            known.ask_at = self.ask_at.min(known.end());
+        }
+    }
+}
+
 /// A request's question about one name.
 struct Question<'r> {
     resolver: &'r IssuerResolver,
     iss: &'r str,
+    /// Its own number, and that of the first one about this name.
     number: u64,
+    first: u64,
 }
 
 impl<'r> Question<'r> {
     fn new(resolver: &'r IssuerResolver, iss: &'r str) -> Self {
         let mut questions = resolver.questions.lock().unwrap_or_else(PoisonError::into_inner);
-        let next = questions.next;
+        let number = questions.next;
         questions.next += 1;
-        let open = questions.open.entry(iss.into()).or_insert(Open { number: next, asked: 0 });
+        let open = questions.open.entry(iss.into()).or_insert(Open { number, asked: 0 });
         open.asked += 1;
-        Self { resolver, iss, number: open.number }
+        Self { resolver, iss, number, first: open.number }
     }
 
     /// Nothing was forgotten, and nothing refused, since it was asked.
     fn is_open(&self, questions: &Questions) -> bool {
-        questions.open.get(self.iss).is_some_and(|open| open.number == self.number)
+        questions.open.get(self.iss).is_some_and(|open| open.number == self.first)
+    }
+
+    /// An issuer that has other names may be one that was forgotten by them since.
+    fn may_keep(&self, issuer: &Trusted, questions: &Questions) -> bool {
+        let has_no_other = matches!(issuer.issuer.names(), [name] if **name == *self.iss);
+        self.is_open(questions) && (has_no_other || self.number >= questions.forgotten)
     }
 }
 
 impl Drop for Question<'_> {
     fn drop(&mut self) {
         let mut questions = self.resolver.questions.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(open) = questions.open.get_mut(self.iss).filter(|open| open.number == self.number) {
+        if let Some(open) = questions.open.get_mut(self.iss).filter(|open| open.number == self.first) {
             open.asked -= 1;
             if open.asked == 0 {
                 questions.open.remove(self.iss);

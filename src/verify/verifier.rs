@@ -104,7 +104,8 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         &self.0.clock
     }
 
-    /// Makes the [`IssuerResolver`] ask again about this issuer: when a tenant has been withdrawn or changed.
+    /// Makes the [`IssuerResolver`] ask again about this issuer: when a tenant has been withdrawn or changed. Any name
+    /// that the resolver's answer has will do, the configured one ([`Jwt::issuer`]) or an alias: it is forgotten under all.
     pub fn forget_issuer(&self, iss: &str) {
         if let Some(resolver) = &self.0.issuers.resolver {
             resolver.forget(iss);
@@ -192,7 +193,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
             }
             Selected::Ask(iss) => {
                 let resolver = issuers.resolver.as_ref().ok_or(AuthErrorKind::InvalidIssuer)?;
-                resolved = resolver.resolve(&iss, now()).await?;
+                resolved = resolver.resolve(&iss, &self.0.clock).await?;
                 &resolved
             }
         };

@@ -1,5 +1,8 @@
 //! Issuers that come and go, and keys in a file.
 
+mod aliases;
+mod renewed;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -223,7 +226,12 @@ async fn an_answer_is_kept_unless_its_own_name_was_forgotten_or_refused_meanwhil
     let verifier = Verifier::<Value>::builder().resolver(resolver).clock(clock.clone()).build().expect("valid");
     let (good, other) = (tenant.token().expires_in(9999).sign(), stranger.token().sign());
     // What happens while the question about the tenant is open, and whether the answer is kept.
-    let cases: [(&str, bool); 3] = [("another is refused", true), ("it is forgotten", false), ("it is refused", false)];
+    let cases: [(&str, bool); 4] = [
+        ("another is refused", true),
+        ("another is forgotten", true),
+        ("it is forgotten", false),
+        ("it is refused", false),
+    ];
     for (meanwhile, is_kept) in cases {
         verifier.forget_issuer(tenant.name());
         let (tell, told) = tokio::sync::oneshot::channel();
@@ -233,6 +241,7 @@ async fn an_answer_is_kept_unless_its_own_name_was_forgotten_or_refused_meanwhil
             tokio::task::yield_now().await;
             match meanwhile {
                 "another is refused" => assert_eq!(verdict(&verifier, &other).await, Err(Kind::InvalidIssuer)),
+                "another is forgotten" => verifier.forget_issuer(stranger.name()),
                 "it is forgotten" => verifier.forget_issuer(tenant.name()),
                 _ => assert_eq!(verdict(&verifier, &good).await, Err(Kind::InvalidIssuer)),
             }

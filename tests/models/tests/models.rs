@@ -33,7 +33,11 @@ models! {
     a_retry_within_the_window_gets_what_the_first_use_got
     a_session_that_is_ended_stays_ended
     no_answer_from_before_an_issuer_was_forgotten_is_kept
+    no_answer_about_an_alias_from_before_its_issuer_was_forgotten_is_kept
     no_refusal_from_before_an_issuer_was_forgotten_is_kept
     a_refused_name_does_not_disturb_the_answer_about_another
     questions_about_issuers_keep_their_bound
+    one_request_asks_about_a_known_issuer_again
+    a_request_that_goes_away_leaves_the_question_to_another
+    nothing_is_served_of_an_issuer_that_was_forgotten_while_it_was_asked_about_again
 }
