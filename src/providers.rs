@@ -19,8 +19,8 @@
 //! | [`spiffe`] | the trust domain of `sub` stands for `iss`; keys have `use` `jwt-svid` | `iss`, `jti`, `client_id`, scopes |
 //! | [`cloudflare_access`] | nothing: the audience is the AUD tag of the application | keys and name are the team's, so every application shares them; `typ`, scopes |
 //!
-//! Cloudflare Access sends its token in the header `Cf-Access-Jwt-Assertion` and in the cookie `CF_Authorization`: take it
-//! with [`extract::Header`](crate::extract::Header), or with that `or` [`extract::Cookie`](crate::extract::Cookie).
+//! Cloudflare Access sends its token in the header `Cf-Access-Jwt-Assertion`: take it with
+//! [`extract::Header`](crate::extract::Header). [`cloudflare_access`] has an example, with its cookie as well.
 //!
 //! Not supported: `x-amzn-oidc-data` of AWS load balancers. Its segments are padded, which RFC 7515 §2 forbids, its keys are
 //! PEMs at a URL made from the token's own header, and it has neither `iss` in the payload nor an `aud`.
@@ -353,6 +353,27 @@ const SVID_ALGORITHMS: [Algorithm; 9] = [
 
 /// [Cloudflare Access](https://developers.cloudflare.com/cloudflare-one/access-controls/applications/http-apps/authorization-cookie/validating-json/):
 /// the team's domain, as in `team.cloudflareaccess.com`. The audience is the AUD tag of the application.
+///
+/// Its requests have the token twice, in the header `Cf-Access-Jwt-Assertion` and in the cookie `CF_Authorization`. Two
+/// credentials are refused, so say which one counts:
+///
+/// ```
+/// use http::Request;
+/// use tower_jwt_auth::extract::{Cookie, ExtractToken, Header};
+///
+/// let header = || Header::new("cf-access-jwt-assertion");
+/// let cookie = || Cookie::new("CF_Authorization");
+/// let request = Request::get("/").header("cf-access-jwt-assertion", "a.b.c").header("cookie", "CF_Authorization=a.b.c");
+/// let (head, ()) = request.body(())?.into_parts();
+///
+/// // The header alone, which Cloudflare advises: nothing else is looked at.
+/// assert!(header()?.extract(&head)?.is_some());
+/// // Or the cookie where there is no header.
+/// assert!(header()?.or(cookie()).prefer_header().extract(&head)?.is_some());
+/// // Refused, 400.
+/// assert!(header()?.or(cookie()).extract(&head).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// When the domain is no host.
