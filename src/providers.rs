@@ -12,7 +12,7 @@
 //! | [`entra`], [`entra_v1`] | `tid` is the tenant; with version 2, the key is one for that tenant | keys without `alg`; no `jti` (it is `uti`); application tokens: `scp` |
 //! | [`entra_multi_tenant`] | `iss` is that of the tenant in `tid`, and the key one for that tenant; a rule on `tid` is required | the same |
 //! | [`keycloak`] | nothing; roles with [`KeycloakRoles`] | `typ: at+jwt`; often an `aud` of one's own: add an audience mapper |
-//! | [`google`] | a rule on a claim is required (`hd`, `email`, `sub`) | id tokens only: access tokens are opaque |
+//! | [`google`] | a rule on a claim is required (`hd`, `sub`) | id tokens only: access tokens are opaque |
 //! | [`github_actions`] | a rule on a claim that says whose it is is required (`repository`, `repository_owner_id`); `environment` or `ref` alone do not: everybody can name one so | `client_id`, scopes |
 //! | [`gitlab`] | a rule on a claim that says whose it is is required (`project_path`, `namespace_id`) | `client_id`, scopes |
 //! | [`kubernetes`] | nothing: give the service account with a rule on `sub` | `client_id`, scopes, `typ` |
@@ -286,10 +286,13 @@ pub fn keycloak(server: &str, realm: &str) -> Result<Provider, ConfigError> {
 }
 
 /// [Google](https://developers.google.com/identity/openid-connect/openid-connect), id tokens. The audience is the id of the
-/// client. Everybody with an account can get one: say who may come with a rule on `hd`, `email` or `sub`.
+/// client. Everybody with an account can get one: say who may come with a rule on `hd` or `sub`.
+///
+/// A rule on `email` alone does not do: an address that nobody has verified (`email_verified` is false) is anybody's, and a
+/// verified one may belong to somebody else tomorrow. Google asks to tell people apart by `sub`, which never changes.
 pub fn google() -> Provider {
     let name = "https://accounts.google.com".to_owned();
-    Provider { aliases: &["accounts.google.com"], shared_by: Some(&["hd", "email", "sub"]), ..Provider::new(name) }
+    Provider { aliases: &["accounts.google.com"], shared_by: Some(&["hd", "sub"]), ..Provider::new(name) }
 }
 
 /// [GitHub Actions](https://docs.github.com/en/actions/concepts/security/openid-connect). Every workflow can ask for a token
