@@ -32,7 +32,7 @@ use hyper::body::{Body, Bytes, Incoming};
 use hyper::server::conn::http1;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::de::IgnoredAny;
 use serde_json::json;
@@ -136,15 +136,27 @@ async fn tell(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infal
     Ok(response)
 }
 
-async fn serve<S, B>(listener: TcpListener, service: S) -> std::io::Result<()>
+async fn serve<S, B>(listener: TcpListener, service: S)
 where
     S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible, Future: Send> + Clone + Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Too many open files, for example: some are free again when connections end.
+                eprintln!("accept: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
         let service = TowerToHyperService::new(service.clone());
-        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        // Without a timer, who connects and says nothing is waited for without end.
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(10))
+            .serve_connection(TokioIo::new(stream), service);
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 eprintln!("connection: {error}");
@@ -208,7 +220,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
         "What a client says of itself does not get through\ncurl -i {url}/orders {bearer} -H 'X-User-Id: admin'\n"
     );
     println!("No token: 401, and the upstream hears nothing of it\ncurl -i {url}/orders -H 'X-User-Id: admin'\n");
-    Ok(serve(listener, gateway).await?)
+    serve(listener, gateway).await;
+    Ok(())
 }
 
 struct Options {

@@ -14,13 +14,14 @@
 use std::convert::Infallible;
 use std::error::Error;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::server::conn::http1;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
@@ -58,9 +59,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
     println!("READY http://{} {}", listener.local_addr()?, authority.token().expires_in(3600).sign());
     loop {
-        let (stream, _) = listener.accept().await?;
-        let connection =
-            http1::Builder::new().serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.clone()));
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Too many open files, for example: some are free again when connections end.
+                eprintln!("accept: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        // Without a timer, who connects and says nothing is waited for without end.
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(10))
+            .serve_connection(TokioIo::new(stream), TowerToHyperService::new(service.clone()));
         tokio::spawn(async move {
             if let Err(error) = connection.await {
                 eprintln!("connection: {error}");

@@ -11,17 +11,19 @@ use std::convert::Infallible;
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body_util::{Empty, Full};
 use hyper::body::Incoming;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use serde::Deserialize;
 use serde_json::json;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{sleep, timeout};
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
 use tokio_rustls::rustls::server::WebPkiClientVerifier;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore, ServerConfig};
@@ -73,12 +75,23 @@ async fn handle(request: Request<Incoming>) -> std::result::Result<Response<Full
     Ok(Response::new(Full::from(format!("hello, {}", jwt.claims().sub))))
 }
 
-async fn serve(listener: TcpListener, tls: TlsAcceptor, auth: JwtAuth<Claims>) -> Result<()> {
+/// How long a client may take for the handshake, and for the head of a request.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+async fn serve(listener: TcpListener, tls: TlsAcceptor, auth: JwtAuth<Claims>) {
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Too many open files, for example: some are free again when connections end.
+                eprintln!("accept: {error}");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
         let (tls, auth) = (tls.clone(), auth.clone());
         tokio::spawn(async move {
-            let stream = tls.accept(stream).await?;
+            let stream = timeout(PATIENCE, tls.accept(stream)).await??;
             // rustls has verified the chain and that the client has the key; the first certificate is the client's own.
             let peer =
                 stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).map(PeerCertificate::from_der);
@@ -91,7 +104,8 @@ async fn serve(listener: TcpListener, tls: TlsAcceptor, auth: JwtAuth<Claims>) -
                 })
                 .layer(auth)
                 .service(service_fn(handle));
-            let connection = hyper::server::conn::http1::Builder::new();
+            let mut connection = hyper::server::conn::http1::Builder::new();
+            connection.timer(TokioTimer::new()).header_read_timeout(PATIENCE);
             connection.serve_connection(TokioIo::new(stream), TowerToHyperService::new(service)).await?;
             Result::Ok(())
         });

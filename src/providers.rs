@@ -12,15 +12,15 @@
 //! | [`entra`], [`entra_v1`] | `tid` is the tenant; with version 2, the key is one for that tenant | keys without `alg`; no `jti` (it is `uti`); application tokens: `scp` |
 //! | [`entra_multi_tenant`] | `iss` is that of the tenant in `tid`, and the key one for that tenant; a rule on `tid` is required | the same |
 //! | [`keycloak`] | nothing; roles with [`KeycloakRoles`] | `typ: at+jwt`; often an `aud` of one's own: add an audience mapper |
-//! | [`google`] | a rule on a claim is required (`hd`, `email`, `sub`) | id tokens only: access tokens are opaque |
+//! | [`google`] | a rule on a claim is required (`hd`, `sub`) | id tokens only: access tokens are opaque |
 //! | [`github_actions`] | a rule on a claim that says whose it is is required (`repository`, `repository_owner_id`); `environment` or `ref` alone do not: everybody can name one so | `client_id`, scopes |
 //! | [`gitlab`] | a rule on a claim that says whose it is is required (`project_path`, `namespace_id`) | `client_id`, scopes |
 //! | [`kubernetes`] | nothing: give the service account with a rule on `sub` | `client_id`, scopes, `typ` |
 //! | [`spiffe`] | the trust domain of `sub` stands for `iss`; keys have `use` `jwt-svid` | `iss`, `jti`, `client_id`, scopes |
 //! | [`cloudflare_access`] | nothing: the audience is the AUD tag of the application | keys and name are the team's, so every application shares them; `typ`, scopes |
 //!
-//! Cloudflare Access sends its token in the header `Cf-Access-Jwt-Assertion` and in the cookie `CF_Authorization`: take it
-//! with [`extract::Header`](crate::extract::Header), or with that `or` [`extract::Cookie`](crate::extract::Cookie).
+//! Cloudflare Access sends its token in the header `Cf-Access-Jwt-Assertion`: take it with
+//! [`extract::Header`](crate::extract::Header). [`cloudflare_access`] has an example, with its cookie as well.
 //!
 //! Not supported: `x-amzn-oidc-data` of AWS load balancers. Its segments are padded, which RFC 7515 §2 forbids, its keys are
 //! PEMs at a URL made from the token's own header, and it has neither `iss` in the payload nor an `aud`.
@@ -286,10 +286,13 @@ pub fn keycloak(server: &str, realm: &str) -> Result<Provider, ConfigError> {
 }
 
 /// [Google](https://developers.google.com/identity/openid-connect/openid-connect), id tokens. The audience is the id of the
-/// client. Everybody with an account can get one: say who may come with a rule on `hd`, `email` or `sub`.
+/// client. Everybody with an account can get one: say who may come with a rule on `hd` or `sub`.
+///
+/// A rule on `email` alone does not do: an address that nobody has verified (`email_verified` is false) is anybody's, and a
+/// verified one may belong to somebody else tomorrow. Google asks to tell people apart by `sub`, which never changes.
 pub fn google() -> Provider {
     let name = "https://accounts.google.com".to_owned();
-    Provider { aliases: &["accounts.google.com"], shared_by: Some(&["hd", "email", "sub"]), ..Provider::new(name) }
+    Provider { aliases: &["accounts.google.com"], shared_by: Some(&["hd", "sub"]), ..Provider::new(name) }
 }
 
 /// [GitHub Actions](https://docs.github.com/en/actions/concepts/security/openid-connect). Every workflow can ask for a token
@@ -353,6 +356,27 @@ const SVID_ALGORITHMS: [Algorithm; 9] = [
 
 /// [Cloudflare Access](https://developers.cloudflare.com/cloudflare-one/access-controls/applications/http-apps/authorization-cookie/validating-json/):
 /// the team's domain, as in `team.cloudflareaccess.com`. The audience is the AUD tag of the application.
+///
+/// Its requests have the token twice, in the header `Cf-Access-Jwt-Assertion` and in the cookie `CF_Authorization`. Two
+/// credentials are refused, so say which one counts:
+///
+/// ```
+/// use http::Request;
+/// use tower_jwt_auth::extract::{Cookie, ExtractToken, Header};
+///
+/// let header = || Header::new("cf-access-jwt-assertion");
+/// let cookie = || Cookie::new("CF_Authorization");
+/// let request = Request::get("/").header("cf-access-jwt-assertion", "a.b.c").header("cookie", "CF_Authorization=a.b.c");
+/// let (head, ()) = request.body(())?.into_parts();
+///
+/// // The header alone, which Cloudflare advises: nothing else is looked at.
+/// assert!(header()?.extract(&head)?.is_some());
+/// // Or the cookie where there is no header.
+/// assert!(header()?.or(cookie()).prefer_header().extract(&head)?.is_some());
+/// // Refused, 400.
+/// assert!(header()?.or(cookie()).extract(&head).is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 ///
 /// # Errors
 /// When the domain is no host.

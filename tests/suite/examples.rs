@@ -4,7 +4,8 @@
 
 mod explain;
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::Arc;
@@ -232,6 +233,33 @@ fn the_hyper_example_answers_the_claims_or_a_challenge() {
     assert_eq!((refused.status, refused.challenge()), (401, Some(challenge)));
     let refused = paste(&format!("curl -i {url}"));
     assert_eq!((refused.status, refused.challenge()), (401, Some(r#"Bearer realm="orders""#)));
+}
+
+/// Connections that say nothing take every file that the server may have open: it goes on, and frees them.
+#[cfg(unix)]
+#[test]
+fn silent_connections_end_no_server_and_do_not_keep_others_out() {
+    std::thread::scope(|scope| {
+        for example in ["hyper", "gateway"] {
+            scope.spawn(move || {
+                let mut limited = Command::new("sh");
+                limited.args(["-c", "ulimit -n 48; exec \"$0\" --port 0"]).arg(program(example));
+                let mut server = Running::spawn(&mut limited);
+                let [url, token] = &server.ready()[..] else { panic!("an address and a token") };
+                let address = url.strip_prefix("http://").expect("plain http");
+                let silent = || TcpStream::connect(address).expect("the kernel accepts it");
+                let (kept, closed): (Vec<_>, Vec<_>) = (0..80).map(|n| (n, silent())).partition(|(n, _)| *n < 20);
+                std::thread::sleep(Duration::from_millis(500));
+                assert_eq!(server.child.try_wait().expect("it was started"), None, "{example} has ended");
+                drop(closed);
+                assert_eq!(get(url, token).status, 200, "{example}");
+                for (_, mut stream) in kept {
+                    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("more than none");
+                    assert_eq!(stream.read(&mut [0]).expect("closed in time"), 0, "{example}");
+                }
+            });
+        }
+    });
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod published;
 #[cfg(feature = "redis")]
 mod shared;
+mod verifying;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};

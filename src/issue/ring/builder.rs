@@ -80,7 +80,8 @@ impl KeyRingBuilder {
         self
     }
 
-    /// How often the store is read: a fifth of `max_age` unless set (a minute), at most two fifths.
+    /// How often the store is read: a fifth of `max_age` unless set (a minute), at most two fifths. A token whose key the
+    /// ring lacks may have it read sooner.
     pub fn poll_every(mut self, time: Duration) -> Self {
         self.poll_every = Some(time);
         self

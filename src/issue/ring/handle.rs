@@ -11,6 +11,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::error::KeyRingError;
+use super::looks::Looks;
 use super::source::Prepared;
 use super::state::{Change, Fresh, KeyPhase, MOST_KEYS, Rules, State};
 use super::store::{KeyRingDocument, KeyStore};
@@ -91,6 +92,7 @@ pub(super) struct Shared {
     withdrawn: Mutex<Vec<Change>>,
     /// One look at the store at a time.
     turn: tokio::sync::Mutex<()>,
+    pub(super) looks: Looks,
     /// A task keeps the ring.
     is_kept: AtomicBool,
     closed: watch::Receiver<()>,
@@ -180,6 +182,7 @@ impl KeyRing {
             last_error: RwLock::default(),
             withdrawn: Mutex::default(),
             turn: tokio::sync::Mutex::default(),
+            looks: Looks::new(),
             is_kept: AtomicBool::new(false),
             closed,
         });
@@ -204,7 +207,8 @@ impl KeyRing {
 
     /// For a key that somebody else may have: takes it out of the ring at once. **Every token that it signed is refused**
     /// as soon as verifiers have fetched the JWK set, at most its `max-age` later, and other instances follow within
-    /// [`poll_every`](super::KeyRingBuilder::poll_every).
+    /// [`poll_every`](super::KeyRingBuilder::poll_every), or as soon as the first token with a key that they lack comes to
+    /// them: see [`KeyRing` as a source of keys](#impl-KeySource-for-KeyRing).
     ///
     /// Where it was the key that signs, the one before it takes over while it is still published, else the next one, else
     /// a fresh one. A fresh one is not known to verifiers yet: theirs fetch again, and others refuse new tokens until
@@ -314,7 +318,8 @@ impl Shared {
 
     async fn keep(&self) {
         loop {
-            tokio::time::sleep(self.poll_every).await;
+            // Or sooner, for a token.
+            let _ = tokio::time::timeout(self.poll_every, self.looks.wanted()).await;
             // What went wrong is in the status, and the next look comes soon.
             let _ = self.change(&Change::Scheduled).await;
         }
@@ -323,6 +328,7 @@ impl Shared {
     /// Reads the store, makes a change, and takes what comes of it.
     async fn change(&self, change: &Change) -> Result<Arc<State>, KeyRingError> {
         let _turn = self.turn.lock().await;
+        let _look = self.looks.begin();
         let outcome = self.try_change_for_good(change).await;
         if let Err(error) = &outcome {
             events::store_failed(events::Store::KeyRing, error);
@@ -391,6 +397,7 @@ impl Shared {
         }
         let document = Some(document);
         *self.held.write().unwrap_or_else(PoisonError::into_inner) = Held { state: Arc::clone(&state), document, read };
+        self.looks.succeeded();
         Ok(state)
     }
 }

@@ -4,6 +4,7 @@ mod builder;
 mod error;
 mod file;
 mod handle;
+mod looks;
 #[cfg(feature = "redis")]
 mod redis;
 mod source;

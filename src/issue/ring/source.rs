@@ -20,23 +20,23 @@ pub(super) struct Prepared {
 }
 
 /// The published keys, retiring ones too. While the store does not answer, those that are known go on for an hour past
-/// the [`max_age`](KeyRing::max_age); a token with another key, which this instance may have missed, is answered 503.
+/// the [`max_age`](KeyRing::max_age).
+///
+/// A token with a `kid` that the ring lacks, as after a withdrawal at another instance, makes it read the store, and waits
+/// for that: for 5 seconds at most, and 64 requests at a time. If the key is there, this instance signs with what it has
+/// read from then on, too. If not, the token is refused, 401; if the store does not answer it is a 503, for nobody can say.
+/// Forged tokens make the ring read its store twice in 30 seconds; in that time what the last read lacked is refused. A
+/// token without a `kid` is none of a ring's, and asks for nothing.
 impl KeySource for KeyRing {
     fn lookup(&self, query: &KeyQuery<'_>) -> KeyLookup<'_> {
-        let shared = self.shared();
-        shared.ensure_kept();
-        let held = shared.held.read().unwrap_or_else(PoisonError::into_inner);
-        let age = held.read.age(&shared.clock);
-        let Some(set) = self.prepared(&held) else {
-            return KeyLookup::failed(KeyError::new("the ring has no key that verifies"));
-        };
-        let is_known = query.kid().is_some_and(|kid| set.knows(kid));
-        let usable_for = if is_known { shared.rules.max_age + STALE_FOR } else { shared.rules.publishable_for() };
-        drop(held);
-        if age > usable_for {
-            return KeyLookup::failed(KeyError::new("the store of the key ring has not answered for too long"));
+        self.shared().ensure_kept();
+        match (self.at_hand(), query.kid()) {
+            (Err(error), _) => KeyLookup::failed(error),
+            (Ok((set, _)), Some(kid)) if query.is_retry() && !set.knows(kid) => {
+                KeyLookup::pending(self.look_for(kid.to_owned()))
+            }
+            (Ok((set, _)), _) => KeyLookup::ready(set),
         }
-        KeyLookup::ready(set)
     }
 
     fn algorithms(&self) -> Option<AlgorithmSet> {
@@ -45,6 +45,20 @@ impl KeySource for KeyRing {
 }
 
 impl KeyRing {
+    /// The keys, and how long ago they were read.
+    pub(super) fn at_hand(&self) -> Result<(KeySet, Duration), KeyError> {
+        let shared = self.shared();
+        let held = shared.held.read().unwrap_or_else(PoisonError::into_inner);
+        let age = held.read.age(&shared.clock);
+        let Some(set) = self.prepared(&held) else {
+            return Err(KeyError::new("the ring has no key that verifies"));
+        };
+        if age > shared.rules.max_age + STALE_FOR {
+            return Err(KeyError::new("the store of the key ring has not answered for too long"));
+        }
+        Ok((set, age))
+    }
+
     /// The same set for as long as the same keys are published.
     fn prepared(&self, held: &Held) -> Option<KeySet> {
         let shared = self.shared();

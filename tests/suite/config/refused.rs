@@ -329,7 +329,7 @@ pub(super) const CASES: &[(&str, &[&str])] = &[
             "issuers[3].domain: only with a `provider`: leave it out",
             "issuers[3].keycloak_realm: only with a `provider`: leave it out",
             "issuers[4].tenant: \"common\" is no tenant: give its id, a GUID",
-            "issuers[5]: issuer \"https://accounts.google.com\": strangers can get tokens for any audience from this issuer: say who may come with `require_claim_values` on `hd`, `email`, `sub`, or take everybody with `danger_any_subject`",
+            "issuers[5]: issuer \"https://accounts.google.com\": strangers can get tokens for any audience from this issuer: say who may come with `require_claim_values` on `hd`, `sub`, or take everybody with `danger_any_subject`",
             "issuers[6].region: \"a/b\" is no part of a path",
             "issuers[7].trust_domain: \"https://a\" is no trust domain: write it like `example.org`",
             "issuers[8].audiences: `danger_any_audience` takes tokens for any: keep one of the two",

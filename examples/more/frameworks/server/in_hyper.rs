@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::error::Error;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
@@ -28,7 +29,15 @@ async fn handle(request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Inf
 pub(crate) async fn serve(listener: TcpListener, layers: Layers<Maker>) -> Result<(), Box<dyn Error>> {
     let service = layers.service(service_fn(handle));
     loop {
-        let (stream, _) = listener.accept().await?;
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Too many open files, for example: some are free again when connections end.
+                eprintln!("accept: {error}");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
         let service = TowerToHyperService::new(service.clone());
         tokio::spawn(async move {
             let connections = auto::Builder::new(TokioExecutor::new());
