@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::source::{Location, Source, read};
 use super::table::{LONGEST, Table};
 use crate::jose::Algorithm;
-use crate::keys::{RemoteJwks, Transport};
+use crate::keys::{RemoteJwks, RemoteJwksBuilder, Transport};
 
 /// The client that fetches, where it is one's own.
 pub(super) type Client = Option<Arc<dyn Transport>>;
@@ -30,8 +30,7 @@ impl Knobs {
         let mut times = Vec::new();
         let mut turned = Vec::new();
         for (key, _) in all.times() {
-            let least = if key == "stale_for" { Duration::ZERO } else { Duration::from_millis(1) };
-            times.extend(table.time(key, least, LONGEST).map(|time| (key, time)));
+            times.extend(table.time(key, RemoteJwksBuilder::shortest(key), LONGEST).map(|time| (key, time)));
             turned.extend(table.has(key).then(|| table.at(key)));
         }
         let mut numbers = Vec::new();

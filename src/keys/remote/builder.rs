@@ -16,11 +16,7 @@ use crate::jose::Algorithm;
 use crate::jose::jwk::Conventions;
 use crate::quote;
 
-/// The shortest time that can be set: less would be no pause at all.
-const SHORTEST: Duration = Duration::from_millis(1);
-/// These may be nothing: a bound that stops at once, and metadata that is read each time.
-const MAY_BE_NOTHING: [&str; 3] = ["stale_for", "longest_retry_after", "discover_every"];
-/// The longest, so that no sum of times overflows.
+/// The longest time that can be set, so that no sum of times overflows.
 const LONGEST: Duration = Duration::from_secs(366 * 24 * 60 * 60);
 
 /// Builds a [`RemoteJwks`]. The defaults suit every provider seen so far; each option says why its default is what it
@@ -95,6 +91,15 @@ impl RemoteJwksBuilder {
             ("longest_retry_after", &mut self.rules.longest_retry_after),
             ("discover_every", &mut self.discover_every),
         ]
+    }
+
+    /// The shortest time that this key can have: nothing, where that is a bound that stops at once or metadata that is read
+    /// each time; elsewhere less than a millisecond would be no pause at all.
+    pub(crate) fn shortest(key: &str) -> Duration {
+        match key {
+            "stale_for" | "longest_retry_after" | "discover_every" => Duration::ZERO,
+            _ => Duration::from_millis(1),
+        }
     }
 
     /// The numbers that settings can set, by their keys.
@@ -250,7 +255,7 @@ impl RemoteJwksBuilder {
     /// initial set has no usable key, or when the default HTTP client cannot be built.
     pub fn build(mut self) -> Result<RemoteJwks, ConfigError> {
         for (name, time) in self.times() {
-            let least = if MAY_BE_NOTHING.contains(&name) { Duration::ZERO } else { SHORTEST };
+            let least = Self::shortest(name);
             if !(least..=LONGEST).contains(time) {
                 let bounds = format!("{} ms at least, and 366 days at most", least.as_millis());
                 return Err(ConfigError::new(format!("`{name}` is {bounds}")));
