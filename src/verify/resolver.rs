@@ -29,6 +29,11 @@ const STALE_FOR: Duration = Duration::from_secs(60 * 60);
 /// away is not asked for every request, and is seen within seconds once it is back.
 const ASK_AGAIN_AFTER: Duration = Duration::from_secs(5);
 
+/// How long an issuer is served while each request that asks about it goes away before the answer: clients that hang up
+/// must not keep a "no" from being heard. After that every request asks. One that has waited for as long has shown that
+/// the function does not answer, which is a failure.
+const UNHEARD_FOR: Duration = Duration::from_secs(5);
+
 type Answer = Pin<Box<dyn Future<Output = Result<Option<Issuer>, KeyError>> + Send>>;
 
 /// Decides whether an issuer is trusted, for a service whose tenants come and go.
@@ -73,6 +78,8 @@ struct Known {
     /// Until then it is served without asking: until its time is over, and then while a question is open, and for a
     /// while after a failure. Never past its end.
     ask_at: UnixTime,
+    /// When the first question was asked that nobody waited out, since the last answer.
+    unheard_since: Option<UnixTime>,
     used: AtomicUsize,
 }
 
@@ -80,6 +87,17 @@ impl Known {
     /// From then on it is not trusted, whatever happens.
     fn end(&self) -> UnixTime {
         self.until.plus(STALE_FOR)
+    }
+
+    /// True while it is served to those who do not ask.
+    fn is_served(&self, now: UnixTime) -> bool {
+        now < self.end() && self.unheard_since.is_none_or(|since| now < since.plus(UNHEARD_FOR))
+    }
+
+    /// Serves it for a while, for the function has failed.
+    fn pause(&mut self, now: UnixTime) {
+        self.ask_at = now.plus(ASK_AGAIN_AFTER).min(self.end());
+        self.unheard_since = None;
     }
 
     /// The configured name and the aliases.
@@ -139,8 +157,9 @@ impl IssuerResolver {
 
     /// How long an issuer is trusted before the function is asked again: 10 minutes. Then one request asks and waits, and
     /// the others pass meanwhile as before. While the function fails, or does not answer, the issuer is trusted for an hour
-    /// longer, counted from the end of its time. A "no" ends it at once, and so does
-    /// [`Verifier::forget_issuer`](super::Verifier::forget_issuer).
+    /// longer, counted from the end of its time. A "no" ends it at once under the name that was asked for, and
+    /// [`Verifier::forget_issuer`](super::Verifier::forget_issuer) under all. Requests that ask and go away before the answer
+    /// do not hold it up for more than 5 seconds.
     ///
     /// The function's new answer replaces the old one, so let it return clones of the same
     /// `RemoteJwks` for the same tenant: their keys are then not fetched anew.
@@ -224,9 +243,9 @@ impl IssuerResolver {
         let places = if is_known { &self.renewing } else { &self.waiting };
         let Some(_waiting) = Waiting::new(places, self.most_waiting) else {
             let busy = || KeyError::new("too many requests wait for an issuer to be resolved").into();
-            return self.trusted(iss, |known| now < known.end()).ok_or_else(busy);
+            return self.trusted(iss, |known| known.is_served(now)).ok_or_else(busy);
         };
-        let mut renewal = match Renewal::new(self, iss, now) {
+        let mut renewal = match Renewal::new(self, iss, clock) {
             Ok(renewal) => renewal,
             Err(served) => return Ok(served),
         };
@@ -252,8 +271,9 @@ impl IssuerResolver {
             Err(error) => {
                 let now = clock.now();
                 if let Some(renewal) = &mut renewal {
-                    renewal.ask_at = now.plus(ASK_AGAIN_AFTER);
+                    renewal.is_answered = true;
                 }
+                self.pause(&question, now);
                 self.trusted(iss, |known| now < known.end()).ok_or_else(|| error.into())
             }
         }
@@ -278,8 +298,19 @@ impl IssuerResolver {
         let issuer = Arc::new(issuer);
         let used = AtomicUsize::new(self.uses.fetch_add(1, Ordering::Relaxed));
         let until = now.plus(self.kept_for);
-        known.insert(iss.into(), Known { issuer: Arc::clone(&issuer), until, ask_at: until, used });
+        known
+            .insert(iss.into(), Known { issuer: Arc::clone(&issuer), until, ask_at: until, unheard_since: None, used });
         issuer
+    }
+
+    /// The function has failed: it is left alone for a while, unless the issuer was forgotten since.
+    fn pause(&self, question: &Question<'_>, now: UnixTime) {
+        let mut all = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = all.get_mut(question.iss)
+            && question.is_open(&self.questions.lock().unwrap_or_else(PoisonError::into_inner))
+        {
+            known.pause(now);
+        }
     }
 
     /// Ends what was trusted, unless it was forgotten since. Of the answers that others wait for, none is kept: they may
@@ -334,29 +365,41 @@ struct Renewal<'r> {
     resolver: &'r IssuerResolver,
     iss: &'r str,
     issuer: Arc<Trusted>,
-    /// When another may ask, unless an answer took the issuer's place: at once, where there was none.
-    ask_at: UnixTime,
+    clock: &'r Clock,
+    asked_at: UnixTime,
+    is_answered: bool,
 }
 
 impl<'r> Renewal<'r> {
     /// Nothing where no issuer can be served, so that everybody asks; the issuer where another asks.
-    fn new(resolver: &'r IssuerResolver, iss: &'r str, now: UnixTime) -> Result<Option<Self>, Arc<Trusted>> {
+    fn new(resolver: &'r IssuerResolver, iss: &'r str, clock: &'r Clock) -> Result<Option<Self>, Arc<Trusted>> {
+        let now = clock.now();
         let mut all = resolver.known.write().unwrap_or_else(PoisonError::into_inner);
-        let Some(known) = all.get_mut(iss).filter(|known| now < known.end()) else { return Ok(None) };
+        let Some(known) = all.get_mut(iss).filter(|known| known.is_served(now)) else { return Ok(None) };
         let issuer = Arc::clone(&known.issuer);
         if now < known.ask_at {
             return Err(issuer);
         }
         known.ask_at = known.end();
-        Ok(Some(Self { resolver, iss, issuer, ask_at: UnixTime::MIN }))
+        Ok(Some(Self { resolver, iss, issuer, clock, asked_at: now, is_answered: false }))
     }
 }
 
 impl Drop for Renewal<'_> {
+    /// Without an answer, another request may ask at once, or after a while if the function had time enough.
     fn drop(&mut self) {
+        if self.is_answered {
+            return;
+        }
         let mut all = self.resolver.known.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = all.get_mut(self.iss).filter(|known| Arc::ptr_eq(&known.issuer, &self.issuer)) {
-            known.ask_at = self.ask_at.min(known.end());
+            let now = self.clock.now();
+            if now >= self.asked_at.plus(UNHEARD_FOR) {
+                known.pause(now);
+            } else {
+                known.ask_at = UnixTime::MIN;
+                known.unheard_since.get_or_insert(self.asked_at);
+            }
         }
     }
 }

@@ -223,6 +223,39 @@ async fn a_request_that_goes_away_leaves_the_question_to_the_next() {
     assert_eq!(world.asked(), 1);
 }
 
+/// Clients that ask and hang up, a forged token is enough, hold up no "no" and no new key.
+#[tokio::test]
+async fn a_no_is_heard_however_many_requests_go_away_before_it() {
+    let world = World::new(|resolver| resolver).await;
+    world.say(Says::No);
+    for _ in 0..5 {
+        let request = world.ask().await;
+        assert_eq!(world.at_once().await, Some(Ok(())), "while the question is open");
+        request.abort();
+        assert!(request.await.is_err_and(|error| error.is_cancelled()));
+        world.clock.advance(SECOND);
+    }
+    let request = world.ask().await;
+    assert_eq!(world.at_once().await, Some(Err(Kind::InvalidIssuer)), "nobody is served before an answer");
+    request.abort();
+}
+
+/// A function without a time limit of its own, on a database that hangs.
+#[tokio::test]
+async fn a_question_that_went_unanswered_for_five_seconds_is_a_failure() {
+    let world = World::new(|resolver| resolver).await;
+    for _ in 0..20 {
+        let request = world.ask().await;
+        assert_eq!(world.at_once().await, Some(Ok(())));
+        world.clock.advance(5 * SECOND);
+        request.abort();
+        assert!(request.await.is_err_and(|error| error.is_cancelled()));
+        assert_eq!(world.at_once().await, Some(Ok(())), "it is left alone");
+        world.clock.advance(5 * SECOND);
+    }
+    assert_eq!(world.asked(), 20);
+}
+
 #[tokio::test]
 async fn a_tenant_that_was_forgotten_is_served_no_longer_whatever_was_asked_before() {
     for (says, expected) in [(Says::Yes, Ok(())), (Says::Down, Err(Kind::KeysUnavailable))] {
