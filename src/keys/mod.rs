@@ -36,4 +36,4 @@ pub(crate) use file::read as read_file;
 #[cfg(feature = "config")]
 pub(crate) use key::decode_base64;
 pub(crate) use key_set::Found;
-pub(crate) use source::{Lookup, PendingKeys};
+pub(crate) use source::{Lookup, PendingKeys, Waited};

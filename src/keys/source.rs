@@ -63,11 +63,38 @@ pub struct KeyQuery<'q> {
     algorithm: Algorithm,
     kid: Option<&'q str>,
     is_retry: bool,
+    waited: Waited,
+}
+
+/// Since when a request waits for keys: what a source may take is one time, for both of its answers.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Waited {
+    #[cfg(feature = "remote")]
+    since: Option<tokio::time::Instant>,
+}
+
+impl Waited {
+    /// From now on, unless it waits already.
+    #[cfg_attr(not(feature = "remote"), expect(clippy::unused_self, reason = "nobody asks"))]
+    pub(crate) fn begin(&mut self) {
+        #[cfg(feature = "remote")]
+        self.since.get_or_insert_with(tokio::time::Instant::now);
+    }
 }
 
 impl<'q> KeyQuery<'q> {
     pub(crate) fn new(algorithm: Algorithm, kid: Option<&'q str>, is_retry: bool) -> Self {
-        Self { algorithm, kid, is_retry }
+        Self { algorithm, kid, is_retry, waited: Waited::default() }
+    }
+
+    pub(crate) fn after(self, waited: Waited) -> Self {
+        Self { waited, ..self }
+    }
+
+    /// For how long the request has waited for the first answer.
+    #[cfg(feature = "remote")]
+    pub(crate) fn waited(&self) -> std::time::Duration {
+        self.waited.since.map_or(std::time::Duration::ZERO, |since| since.elapsed())
     }
 
     /// The token's `alg`. It is allowed.

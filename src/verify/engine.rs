@@ -19,7 +19,7 @@ use crate::jose::compact::{self, Decoded};
 use crate::jose::header::Header;
 use crate::jose::recent;
 use crate::keys::{Found, Key, KeyError, KeyQuery, KeySet, Keys};
-use crate::keys::{Lookup, PendingKeys};
+use crate::keys::{Lookup, PendingKeys, Waited};
 use crate::policy::{IssuerRule, MAX_ISSUER, Times, trust_domain};
 
 /// Room for the decoded segments of common tokens, on the stack.
@@ -102,6 +102,7 @@ pub(super) struct Search<'s> {
     /// The set that had no key, so that the same answer is not tried again.
     tried: Option<KeySet>,
     is_retry: bool,
+    waited: Waited,
     /// A key was tried and did not verify.
     mismatch: bool,
 }
@@ -121,7 +122,7 @@ pub(super) enum Step<'s> {
 
 impl<'s> Search<'s> {
     pub(super) fn new(issuer: &'s Trusted, algorithm: Algorithm, now: UnixTime) -> Self {
-        Self { issuer, algorithm, now, tried: None, is_retry: false, mismatch: false }
+        Self { issuer, algorithm, now, tried: None, is_retry: false, waited: Waited::default(), mismatch: false }
     }
 
     /// Asks the source, until there is a verdict or a future.
@@ -130,7 +131,7 @@ impl<'s> Search<'s> {
             if !self.is_retry {
                 see.saw(Check::Key, || format!("kid {:?}", token.header.kid.as_deref().unwrap_or("(none)")));
             }
-            let query = KeyQuery::new(self.algorithm, token.header.kid.as_deref(), self.is_retry);
+            let query = KeyQuery::new(self.algorithm, token.header.kid.as_deref(), self.is_retry).after(self.waited);
             let answer = match self.issuer.keys.lookup(&query).0 {
                 Lookup::Ready(keys) => Ok(keys),
                 // On the first question nothing is usable, whatever the token; on the second, its own rules come first.
@@ -140,7 +141,10 @@ impl<'s> Search<'s> {
                     Err(refused) => return Step::Done(Err(refused)),
                 },
                 Lookup::Pending(future) => match self.precheck(token, see) {
-                    Ok(()) => return Step::Wait(future),
+                    Ok(()) => {
+                        self.waited.begin();
+                        return Step::Wait(future);
+                    }
                     Err(refused) => return Step::Done(Err(refused)),
                 },
             };
@@ -343,6 +347,9 @@ fn say_keys(set: &KeySet) -> String {
 /// The names of issuers, for whoever looks for one that is not there.
 fn say_names(mut names: Vec<&str>) -> Box<str> {
     const MOST: usize = 10;
+    if names.is_empty() {
+        return "those that the resolver knows".into();
+    }
     names.sort_unstable();
     let more = names.len().saturating_sub(MOST);
     names.truncate(MOST);

@@ -98,8 +98,8 @@ impl<C: Send + Sync + 'static> Jwt<C> {
         let key_kid = proof.verified.key.kid();
         let kid = header.kid.as_deref();
         let (kid, of_key) = if kid.is_some() && kid == key_kid { (None, true) } else { (kid, false) };
-        // The issuer's name is in its configuration; only where that has not one alone must the token's be kept.
-        let iss = if issuer.only_name().is_none() { registered.iss.text() } else { None };
+        // The issuer's name is in its configuration; only where the token has another must that be kept.
+        let iss = registered.iss.text().filter(|iss| issuer.only_name() != Some(iss));
         // A binding that the gateway in front has checked is none to this service.
         let (jkt, x5t_s256) = match &registered.cnf {
             Confirmation::Thumbprints { jkt, x5t_s256 } if !issuer.binding_checked_upstream => {
@@ -166,6 +166,11 @@ impl<C: ?Sized> Jwt<C> {
     /// [`danger_any_issuer`](crate::Issuer::danger_any_issuer), where alone it may be missing.
     pub fn issuer(&self) -> Option<&str> {
         self.0.facts.issuer.only_name().or_else(|| self.text(self.0.facts.iss))
+    }
+
+    /// The token's own `iss`, an alias where it has one.
+    pub(super) fn iss(&self) -> Option<&str> {
+        self.text(self.0.facts.iss).or_else(|| self.0.facts.issuer.only_name())
     }
 
     /// `sub`, if it is a string (RFC 7519 §4.1.2).

@@ -255,7 +255,7 @@ impl<C: DeserializeOwned + Send + Sync + 'static> Verifier<C> {
         let query = KeyQuery::new(jwt.algorithm(), jwt.key_id(), false);
         let holds = is_recent
             && jwt.is_current(now)
-            && self.0.issuers.still_trusts(issuer, jwt.issuer(), now)
+            && self.0.issuers.still_trusts(issuer, jwt.iss(), now)
             && matches!(issuer.keys.lookup(&query).0, Lookup::Ready(keys) if jwt.stands_in(keys.set()))
             && self.revocation(&jwt, now) == RevocationVerdict::Valid
             && self.0.rules.iter().all(|rule| (rule.predicate)(&jwt));

@@ -1,6 +1,7 @@
 //! What stands around the crate and does not behave: who listens to events and metrics, and what lies where a file should.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -102,6 +103,24 @@ fn a_recorder_that_panics_costs_no_keys() {
         verdict(&verifier, &authority.token().sign()).await
     });
     assert_eq!(verdict, Some(Ok(())));
+}
+
+/// It costs the request in which it panics, and nothing else: no panic while one is dropped, which ends the process.
+#[test]
+fn a_recorder_that_panics_over_those_who_wait_costs_one_request() {
+    let is_broken = Cell::new(true);
+    let broken =
+        OnGauge(|name: &str| assert!(!(is_broken.get() && name.ends_with("waiting_requests")), "its own fault"));
+    let _guard = metrics::set_default_local_recorder(&broken);
+    let authority = Authority::new(Algorithm::ES256);
+    let keys = source(Some(authority.jwks()));
+    let verifier = Verifier::<Value>::new(authority.trusted_with(keys.clone())).expect("valid");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let judge = || runtime.block_on(verdict(&verifier, &authority.token().sign()));
+    assert!(std::panic::catch_unwind(AssertUnwindSafe(judge)).is_err(), "it panics in the request");
+    is_broken.set(false);
+    assert_eq!(judge(), Ok(()));
+    assert_eq!(keys.status().waiting, 0);
 }
 
 #[test]

@@ -469,6 +469,27 @@ async fn a_wall_clock_that_goes_back_does_no_harm_and_a_suspend_counts() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refetch_that_failed_before_a_suspend_does_not_hold_up_the_one_after_it() {
+    let world = world();
+    let good = world.authority.token().expires_in(99_999).sign();
+    assert_eq!(world.judge(&good).await, Ok(()));
+    world.provider.fail();
+    world.keys.refresh().await.expect_err("it fails");
+    world.provider.heal();
+    world.clock.advance(120 * MINUTE);
+    assert_eq!(world.judge(&good).await, Ok(()), "the provider is well");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_the_first_keys_and_for_an_unknown_kid_is_one() {
+    let world = world();
+    world.provider.delay(4900 * SECOND / 1000);
+    let start = Instant::now();
+    assert_eq!(world.judge(&world.forged(1)).await, Err(Kind::UnknownKey));
+    assert_eq!(start.elapsed(), 5 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_task_ends_with_the_last_handle_in_the_middle_of_a_fetch_too() {
     let world = world();
     world.provider.hang();

@@ -54,8 +54,8 @@ struct Progress {
 /// What tokens have asked for in the last 30 seconds.
 #[derive(Default)]
 struct Asked {
-    /// When looks were asked for.
-    looks: Vec<Instant>,
+    /// The looks that were asked for, and when.
+    looks: Vec<(u64, Instant)>,
     /// What looks lacked, and since when.
     missing: Vec<(Box<str>, Instant)>,
 }
@@ -94,27 +94,27 @@ impl Looks {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The look to wait for, and whether it was asked for here; `None` where no further one may begin yet.
-    fn join(&self) -> Option<(u64, bool)> {
+    /// The look to wait for; `None` where no further one may begin yet.
+    fn join(&self) -> Option<u64> {
         let (mut asked, now) = (self.asked(), Instant::now());
         let progress = *self.progress.borrow();
         if progress.begun > progress.answered {
-            return Some((progress.begun, false));
+            return Some(progress.begun);
         }
         if progress.wanted > progress.begun {
-            return Some((progress.wanted, false));
+            return Some(progress.wanted);
         }
-        asked.looks.retain(|at| now - *at < WINDOW);
+        asked.looks.retain(|(_, at)| now - *at < WINDOW);
         if asked.looks.len() >= MOST_LOOKS {
             return None;
         }
-        asked.looks.push(now);
         let mut number = 0;
         self.progress.send_modify(|progress| {
             number = progress.begun + 1;
             progress.wanted = number;
         });
-        Some((number, true))
+        asked.looks.push((number, now));
+        Some(number)
     }
 }
 
@@ -171,22 +171,21 @@ impl KeyRing {
         // A look that had begun by now may have read what was there before the key.
         let before = progress.borrow().begun;
         loop {
-            let Some((number, is_ours)) = looks.join() else {
+            let Some(number) = looks.join() else {
                 return if self.was_just_read() { Ok(()) } else { Err(unanswered()) };
             };
             let _ = progress.wait_for(|progress| progress.answered >= number).await;
             let read = progress.borrow().read;
             if self.at_hand()?.0.knows(kid) {
-                if is_ours {
-                    looks.asked().looks.pop();
-                }
+                looks.asked().looks.retain(|(look, _)| *look != number);
                 return Ok(());
             }
             if read > before {
                 looks.asked().remember(kid, Instant::now());
                 return Ok(());
             }
-            if read < number {
+            // Whoever made a look that ran before may have left it: that is no answer of the store.
+            if read < number && number > before {
                 return Err(unanswered());
             }
         }

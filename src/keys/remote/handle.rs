@@ -207,8 +207,11 @@ impl Inner {
                 }
                 let task = self.ensure_task()?;
                 let count = {
-                    let state = self.core.state();
-                    let (now, due) = (Instant::now(), state.schedule.due());
+                    let mut state = self.core.state();
+                    let now = Instant::now();
+                    // A refetch that failed before a suspend says nothing of the time after it.
+                    state.schedule.overslept(now);
+                    let due = state.schedule.due();
                     match &state.last_failure {
                         _ if state.is_fetching() => state.started,
                         Some(failure) if now < due => {
@@ -232,12 +235,11 @@ impl Inner {
     }
 
     /// The set lacks the token's key: a refetch, within the rules.
-    async fn look_again(&self, kid: Option<String>) -> Result<KeySet, KeyError> {
+    async fn look_again(&self, kid: Option<String>, waited: Duration) -> Result<KeySet, KeyError> {
         runtime()?;
-        self.ensure_task()?;
         let kid = kid.as_deref();
         let waiting = self.wait_for_kid(kid);
-        if let Ok(Some(answer)) = timeout(self.limits.wait, waiting).await {
+        if let Ok(Some(answer)) = timeout(self.limits.wait.saturating_sub(waited), waiting).await {
             return answer;
         }
         // Nobody waits any longer: absent from a recent fetch, or nobody can say.
@@ -314,7 +316,10 @@ impl<'c> Parked<'c> {
 impl Drop for Parked<'_> {
     fn drop(&mut self) {
         self.0.state().waiting -= 1;
-        self.0.tell_waiting();
+        // A recorder that has just panicked would do so again, and end the process.
+        if !std::thread::panicking() {
+            self.0.tell_waiting();
+        }
     }
 }
 
@@ -329,7 +334,7 @@ impl KeySource for RemoteJwks {
         }
         if query.is_retry() {
             let kid = query.kid().map(str::to_owned);
-            return KeyLookup::pending(inner.look_again(kid));
+            return KeyLookup::pending(inner.look_again(kid, query.waited()));
         }
         KeyLookup::ready(Keys::shared(snapshot))
     }

@@ -11,6 +11,8 @@ use tower_jwt_auth::issue::{KeyRing, KeyRingDocument, KeyStore, KeyStoreFuture, 
 use tower_jwt_auth::testing::Authority;
 use tower_jwt_auth::{Algorithm, AuthErrorKind, Issuer, Verifier};
 
+use crate::support::verdict;
+
 use super::{MINUTE, NAME, SECOND, Unsteady, clock, issue, jwt_header, kids, open};
 
 /// Counts how often the ring is read, and takes some milliseconds to say what was there, or does not.
@@ -266,4 +268,40 @@ async fn a_store_that_panics_is_asked_no_more_often_for_that() {
     }
     assert_eq!(store.1.load(Ordering::Relaxed), 1 + 2);
     tokio::time::sleep(MINUTE).await;
+}
+
+/// Who asked for a look may leave: it counts for nobody where it brought a key.
+#[tokio::test(start_paused = true)]
+async fn a_look_that_brought_the_key_is_free_whoever_is_left_to_see_it() {
+    let pair = Pair::open().await;
+    pair.store.takes(100);
+    for round in 0..4 {
+        pair.withdraw_at_the_first().await;
+        let token = issue(&pair.one, &pair.clock);
+        let ask = async || {
+            let (verifier, token) = (Arc::clone(&pair.verifier), token.clone());
+            let asking = tokio::spawn(async move { verdict(&verifier, &token).await });
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            asking
+        };
+        let (first, second) = (ask().await, ask().await);
+        first.abort();
+        assert_eq!(second.await.expect("no panic"), Ok(()), "round {round}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_is_given_up_says_nothing_to_those_who_waited_for_it() {
+    let pair = Pair::open().await;
+    pair.store.takes(100);
+    pair.withdraw_at_the_first().await;
+    let token = issue(&pair.one, &pair.clock);
+    let other = pair.other.clone();
+    let refreshing = tokio::spawn(async move { other.refresh().await });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    let verifier = Arc::clone(&pair.verifier);
+    let asking = tokio::spawn(async move { verdict(&verifier, &token).await });
+    tokio::time::sleep(Duration::from_millis(10)).await;
+    refreshing.abort();
+    assert_eq!(asking.await.expect("no panic"), Ok(()));
 }

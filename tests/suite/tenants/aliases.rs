@@ -8,7 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tower_jwt_auth::testing::Authority;
 use tower_jwt_auth::verify::IssuerResolver;
-use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, Verifier};
+use tower_jwt_auth::{Algorithm, AuthErrorKind as Kind, Issuer, TokenCache, Verifier};
 
 use crate::support::verdict;
 
@@ -87,6 +87,25 @@ fn with_all(issuer: Issuer, _: &str) -> Issuer {
 /// Its configured name, and the one that was asked for.
 fn with_one(issuer: Issuer, iss: &str) -> Issuer {
     if iss == NAME { issuer } else { issuer.alias(iss) }
+}
+
+#[tokio::test]
+async fn a_token_that_names_an_alias_is_remembered_too() {
+    let authority = Authority::new(Algorithm::ES256);
+    let (keys, audience) = (authority.key_set(), authority.audience().to_owned());
+    let resolver = IssuerResolver::new(move |iss: String| {
+        let issuer = with_all(Issuer::new(NAME, keys.clone()).audience(&audience), &iss);
+        async move { Ok(Some(issuer)) }
+    });
+    let builder = Verifier::<Value>::builder().resolver(resolver).cache(TokenCache::new(10));
+    let verifier = builder.build().expect("valid");
+    for iss in [NAME, ALIASES[0], ALIASES[1]] {
+        let token = authority.token().claim("iss", iss).sign();
+        let first = verifier.verify(&token).await.expect("valid");
+        let second = verifier.verify(&token).await.expect("valid");
+        assert!(std::ptr::eq(first.claims(), second.claims()), "{iss} was verified again");
+        assert_eq!(second.issuer(), Some(NAME));
+    }
 }
 
 #[tokio::test]
