@@ -63,6 +63,7 @@ pub struct KeyQuery<'q> {
     algorithm: Algorithm,
     kid: Option<&'q str>,
     is_retry: bool,
+    #[cfg_attr(not(feature = "remote"), expect(dead_code, reason = "no source asks"))]
     waited: Waited,
 }
 
