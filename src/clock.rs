@@ -39,7 +39,7 @@ impl UnixTime {
     }
 
     /// How long ago `earlier` was; nothing if it lies ahead.
-    #[cfg(any(feature = "issue", feature = "redis", feature = "remote"))]
+    #[cfg(any(feature = "issue", feature = "metrics", feature = "redis", feature = "remote"))]
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_millis(u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0))
     }

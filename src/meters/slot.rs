@@ -23,7 +23,6 @@ impl Metric {
     }
 
     /// Counts one of what is so rare that each time it is looked up.
-    #[cfg(any(feature = "issue", feature = "remote"))]
     pub(super) fn count(&self, labels: Vec<Label>) {
         with_recorder(|recorder| {
             Counter::describe(recorder, self);
