@@ -72,7 +72,7 @@ fn sign_in(browser: &Browser, copy: &Copy) {
 
 #[test]
 fn in_a_browser_a_session_goes_on_by_itself_until_it_is_signed_out() {
-    let copy = Copy::start(&["--access-ttl", "1"]);
+    let copy = Copy::start(&["--access-ttl", "2"]);
     let browser = Browser::start();
 
     // Nothing is shown to strangers, and a wrong password is told.
@@ -95,7 +95,7 @@ fn in_a_browser_a_session_goes_on_by_itself_until_it_is_signed_out() {
     }
     assert_eq!(browser.script("return document.cookie"), "", "no script reads them");
 
-    // The access token lives for a second, by which the service counts at once; the pages do not notice.
+    // The access token lives for two seconds at most, by which the service counts at once; the pages do not notice.
     browser.open(&format!("{}/profile", copy.url));
     assert_eq!(browser.text("#user"), USER);
     let first = browser.cookie("__Host-access").expect("signed in");
@@ -125,7 +125,8 @@ fn in_a_browser_a_session_goes_on_by_itself_until_it_is_signed_out() {
 
 #[test]
 fn a_stolen_refresh_token_ends_the_session_of_thief_and_victim() {
-    let copy = Copy::start(&["--access-ttl", "1", "--grace", "0"]);
+    // Whole seconds: what lives for one may be over at once.
+    let copy = Copy::start(&["--access-ttl", "2", "--grace", "0"]);
     let browser = Browser::start();
     sign_in(&browser, &copy);
     let stolen = browser.cookie("__Host-refresh").expect("signed in");
