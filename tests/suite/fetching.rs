@@ -171,12 +171,12 @@ async fn a_bad_answer_changes_nothing_and_says_why_and_the_next_good_one_heals()
 #[tokio::test]
 async fn a_provider_that_hangs_or_drips_is_left_after_the_time_of_a_fetch() {
     for (name, body) in [("silence", Body::Silence), ("a slow drip", Body::Drip)] {
-        let world = World::new(|builder| builder.fetch_timeout(Duration::from_millis(500)));
+        let world = World::new(|builder| builder.fetch_timeout(Duration::from_millis(1500)));
         world.ready().await;
         world.server.publish("/jwks", Reply::new(200, body));
         let since = Instant::now();
-        world.fails(name, "no answer within 0.5 s").await;
-        assert!(since.elapsed() < Duration::from_secs(4), "{name}");
+        world.fails(name, "no answer within 1.5 s").await;
+        assert!(since.elapsed() < Duration::from_secs(6), "{name}");
         world.server.publish("/jwks", Reply::ok(world.authority.jwks()));
         world.heals(name).await;
     }

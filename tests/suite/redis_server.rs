@@ -44,9 +44,9 @@ impl RedisServer {
         server
     }
 
-    /// The client of this crate, for this server.
+    /// The client of this crate, for this server. It waits long: where the machine is busy, the server is not away.
     pub(crate) fn redis(&self) -> Redis {
-        Redis::open(&self.url()).expect("a URL of a Redis server")
+        Redis::open(&self.url()).expect("a URL of a Redis server").timeout(Duration::from_secs(10))
     }
 
     pub(crate) fn url(&self) -> String {

@@ -291,7 +291,7 @@ async fn without_the_window_a_kill_costs_only_the_sessions_whose_rotation_was_no
 #[tokio::test]
 async fn a_server_that_stands_still_is_a_503_in_time_and_nothing_is_lost() {
     let server = RedisServer::start();
-    let store = RedisRefreshStore::new(server.redis().timeout(Duration::from_millis(200)));
+    let store = RedisRefreshStore::new(server.redis().timeout(Duration::from_secs(1)));
     let (strict, patient) = (tokens(&store), with_grace(&store));
     let [one, other, revoked] = [start(&strict, "a").await, start(&patient, "b").await, start(&strict, "c").await];
     server.pause();
@@ -300,7 +300,7 @@ async fn a_server_that_stands_still_is_a_503_in_time_and_nothing_is_lost() {
     let error = strict.revoke_family(revoked.family()).await.expect_err("nobody answers");
     assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
     assert!(std::error::Error::source(&error).is_some(), "with a reason for the operator");
-    assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
     server.resume();
     // What was sent is done now, late; who tries again loses nothing.
     let next = persist(&patient, &other).await.expect("within the window");
@@ -313,7 +313,7 @@ async fn a_server_that_stands_still_is_a_503_in_time_and_nothing_is_lost() {
 #[tokio::test]
 async fn a_slow_server_is_waited_for() {
     let server = RedisServer::start();
-    let store = RedisRefreshStore::new(server.redis().timeout(Duration::from_secs(5)));
+    let store = RedisRefreshStore::new(server.redis());
     let tokens = tokens(&store);
     let mut token = start(&tokens, "user").await;
     for _ in 0..3 {

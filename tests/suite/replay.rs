@@ -112,7 +112,7 @@ async fn one_key_cannot_fill_the_record_and_a_full_one_says_so() {
 #[tokio::test]
 async fn while_the_server_is_away_or_stands_still_nothing_passes_and_it_comes_back_by_itself() {
     let (world, mut server) = (World::new(), RedisServer::start());
-    let auth = world.instance(RedisReplayStore::new(server.redis().timeout(Duration::from_millis(300))));
+    let auth = world.instance(RedisReplayStore::new(server.redis().timeout(Duration::from_secs(1))));
     let used = world.proof();
     assert_eq!(ask(&auth, &used).await, PASSES);
 

@@ -8,7 +8,7 @@ use super::{MINUTE, assert_all_rotate_as_one, clock, issue, kids, open, phases, 
 use crate::redis_server::RedisServer;
 
 fn store(server: &RedisServer) -> RedisKeyStore {
-    RedisKeyStore::new(server.redis().timeout(Duration::from_millis(300)))
+    RedisKeyStore::new(server.redis())
 }
 
 #[tokio::test]
@@ -48,7 +48,8 @@ async fn a_withdrawal_and_a_rotation_at_once_both_hold() {
 #[tokio::test]
 async fn a_server_that_crashes_keeps_the_ring_and_one_that_lost_it_gets_it_back() {
     let (mut server, clock) = (RedisServer::start(), clock());
-    let [one, other] = [open(&clock, store(&server)).await, open(&clock, store(&server)).await];
+    let impatient = || RedisKeyStore::new(server.redis().timeout(Duration::from_secs(1)));
+    let [one, other] = [open(&clock, impatient()).await, open(&clock, store(&server)).await];
     one.rotate().await.expect("the server answers");
     let token = issue(&one, &clock);
     server.kill();
