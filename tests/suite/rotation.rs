@@ -152,9 +152,62 @@ impl KeyStore for Losing {
 
 /// In real time, over real sockets: axum, reqwest and Redis. The times are those of the defaults divided by 300: a
 /// `max-age` of a second, so a rotation every two.
+///
+/// To stand still for half a second is what two and a half minutes are in production: where the machine does, and a token
+/// is refused, it begins again.
 #[cfg(feature = "redis")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn over_the_network_ten_rotations_under_load_refuse_no_token() {
+    for _ in 0..5 {
+        let stalls = Stalls::watch();
+        let outcome = over_the_network().await;
+        let longest = stalls.end();
+        match outcome {
+            Ok(answers) => {
+                assert!(answers > 1000, "{answers}");
+                return;
+            }
+            Err(refused) if longest < Duration::from_millis(300) => panic!("{refused}; no stall of over {longest:?}"),
+            Err(refused) => eprintln!("again, for the machine stood still for {longest:?}: {refused}"),
+        }
+    }
+    panic!("a machine that stands still again and again cannot show it");
+}
+
+/// Looks at its watch every few milliseconds.
+#[cfg(feature = "redis")]
+struct Stalls {
+    ended: Arc<AtomicBool>,
+    watching: std::thread::JoinHandle<Duration>,
+}
+
+#[cfg(feature = "redis")]
+impl Stalls {
+    fn watch() -> Self {
+        let ended = Arc::<AtomicBool>::default();
+        let is_over = Arc::clone(&ended);
+        let watching = std::thread::spawn(move || {
+            let mut longest = Duration::ZERO;
+            while !is_over.load(Ordering::Relaxed) {
+                let before = std::time::Instant::now();
+                std::thread::sleep(Duration::from_millis(5));
+                longest = longest.max(before.elapsed());
+            }
+            longest
+        });
+        Self { ended, watching }
+    }
+
+    /// How long it could not.
+    fn end(self) -> Duration {
+        self.ended.store(true, Ordering::Relaxed);
+        self.watching.join().expect("it only sleeps")
+    }
+}
+
+/// How many tokens passed; `Err` for the first that was refused.
+#[cfg(feature = "redis")]
+async fn over_the_network() -> Result<usize, String> {
     use crate::redis_server::RedisServer;
     use tower_jwt_auth::JwtAuth;
     use tower_jwt_auth::issue::RedisKeyStore;
@@ -203,13 +256,15 @@ async fn over_the_network_ten_rotations_under_load_refuse_no_token() {
                     let bearer = format!("Bearer {}", token.as_str());
                     let request = Request::get("/").header("authorization", bearer).body(()).expect("a request");
                     let response = protected.clone().oneshot(request).await.expect("infallible");
-                    let error = response.extensions().get::<AuthError>();
-                    assert_eq!(response.status(), StatusCode::OK, "{error:?}, {:?}", keys.status());
+                    if response.status() != StatusCode::OK {
+                        let error = response.extensions().get::<AuthError>();
+                        return Err(format!("{}: {error:?}, {:?}", response.status(), keys.status()));
+                    }
                     answers += 1;
                 }
                 kept.push_back(fresh);
             }
-            answers
+            Ok(answers)
         });
     }
 
@@ -217,21 +272,21 @@ async fn over_the_network_ten_rotations_under_load_refuse_no_token() {
     let mut seen = vec![signing(&rings[0])];
     let deadline = tokio::time::Instant::now() + 60 * second;
     let mut pace = tokio::time::interval(Duration::from_millis(20));
-    while seen.len() <= ROTATIONS && !clients.is_empty() {
+    while seen.len() <= ROTATIONS {
         pace.tick().await;
         assert!(tokio::time::Instant::now() < deadline, "{seen:?} {rings:?}");
         let now = signing(&rings[1]);
         if seen.last() != Some(&now) {
             seen.push(now);
         }
-        if let Some(client) = clients.try_join_next() {
-            client.expect("no token is refused");
+        if let Some(refused) = clients.try_join_next() {
+            refused.expect("no panic")?;
         }
     }
     ended.store(true, Ordering::Relaxed);
-    let answers: usize = clients.join_all().await.into_iter().sum();
+    let answers = clients.join_all().await.into_iter().sum::<Result<usize, String>>()?;
     assert_eq!(seen.len(), ROTATIONS + 1);
-    assert!(answers > 1000, "{answers}");
     println!("{answers} requests, {:?}", keys.status());
     serving.abort();
+    Ok(answers)
 }
