@@ -75,6 +75,22 @@ fn signing_out_everywhere_leaves_no_session_out_when_one_fails() {
     }
 }
 
+/// What the server had no time to answer it has done all the same: it is no logout of one half.
+#[test]
+fn a_server_that_answers_late_leaves_no_session_half_signed_out() {
+    let server = RedisServer::start();
+    let copy = Copy::start(&["--redis", &server.url()]);
+    let live = |[access, refresh]: &[String; 2]| (copy.profile(access), copy.refresh(refresh).status);
+    for (path, of_others) in [("/logout", (200, 200)), ("/logout-everywhere", (401, 401))] {
+        let [own, other] = [copy.login(), copy.login()];
+        // Longer than the copy waits for one answer.
+        let _: String = server.ask(&["CLIENT", "PAUSE", "700", "WRITE"]);
+        let cookie = format!("-H 'Cookie: __Host-access={}' -H 'Sec-Fetch-Site: same-origin'", own[0]);
+        assert_eq!(copy.post(path, &cookie).status, 303, "{path}");
+        assert_eq!((live(&own), live(&other)), ((401, 401), of_others), "{path}");
+    }
+}
+
 /// Whoever presses the button and closes the window is signed out.
 #[test]
 fn a_client_that_goes_away_while_it_signs_out_is_signed_out() {

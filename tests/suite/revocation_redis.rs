@@ -191,7 +191,12 @@ async fn killed_in_the_middle_of_revocations_the_server_loses_none_and_learns_of
     let [one, other] = [started(&server.url()).await, started(&server.url()).await];
     one.revoke(ISSUER, "before", later()).await.expect("acknowledged");
     let (mut acknowledged, mut in_flight) = (Vec::new(), Vec::new());
-    for round in 0..4 {
+    for round in 0.. {
+        // On a busy machine, all may have been answered.
+        if round >= 4 && !in_flight.is_empty() {
+            break;
+        }
+        assert!(round < 40, "the server was killed in the middle of something");
         let next = Arc::new(AtomicUsize::new(0));
         let tasks: Vec<_> = [&one, &one, &other]
             .into_iter()
@@ -214,7 +219,6 @@ async fn killed_in_the_middle_of_revocations_the_server_loses_none_and_learns_of
         assert!(acknowledged.iter().all(|id| is_revoked(&fresh, id)), "from its file, in round {round}");
         assert!(acknowledged.len() > 200 * round && !is_revoked(&fresh, "never"));
     }
-    assert!(!in_flight.is_empty(), "the server was killed in the middle of something");
     for instance in [&one, &other] {
         let all = || acknowledged.iter().chain(&in_flight).all(|id| is_revoked(instance, id));
         until("both know of everything, acknowledged or not", all).await;
