@@ -1,7 +1,7 @@
 //! A Redis or Valkey server, as the stores of this crate use it.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use redis::aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection};
@@ -15,8 +15,10 @@ use crate::error::ConfigError;
 /// A connection to a Redis or Valkey server, from version 6 on. Cheap to clone: clones share it, and so may stores.
 ///
 /// - Nothing is connected before the first use, so that a service starts while the server is away. A lost connection is
-///   made anew in the background.
-/// - Connecting and every answer have a [time limit](Self::timeout), 500 ms unless set.
+///   made anew in the background, and so is one that has left a request without an answer in time: the other end may be
+///   gone without a word.
+/// - Connecting and every answer have a [time limit](Self::timeout), 500 ms unless set. What may be done twice is asked
+///   for once more.
 /// - Keys start with a [prefix](Self::prefix), so that applications can share a server.
 /// - Each store works with scripts that are atomic, on one primary: Redis Cluster is not supported.
 /// - What stores hold must not be evicted, and should be there after a restart: the server needs `maxmemory-policy
@@ -36,7 +38,14 @@ pub struct Redis {
     client: Client,
     prefix: Arc<str>,
     timeout: Duration,
-    connection: Arc<OnceLock<ConnectionManager>>,
+    connection: Arc<Mutex<Connection>>,
+}
+
+/// The connection that all clones share, and which one it is.
+#[derive(Default)]
+struct Connection {
+    number: u64,
+    manager: Option<ConnectionManager>,
 }
 
 impl Redis {
@@ -71,7 +80,7 @@ impl Redis {
     }
 
     /// How long connecting may take, and how long an answer may: 500 ms each unless set. Beyond, what the server did is
-    /// unknown.
+    /// unknown. What may be done twice is asked for once more, so a request may take twice as long.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -98,8 +107,12 @@ impl Redis {
     }
 
     async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisError> {
-        let mut connection = self.connection()?;
-        within(self.timeout * 2, script.invoke_async(&mut connection)).await
+        let (number, mut manager) = self.connection()?;
+        let answer = within(self.timeout * 2, script.invoke_async(&mut manager)).await;
+        if answer.as_ref().is_err_and(RedisError::is_timeout) {
+            self.leave(number);
+        }
+        answer
     }
 
     /// A connection of one's own, for commands that wait. It is made now, and not made anew when it is lost.
@@ -110,9 +123,11 @@ impl Redis {
         Ok(Link { connection, timeout: self.timeout })
     }
 
-    fn connection(&self) -> Result<ConnectionManager, RedisError> {
-        if let Some(connection) = self.connection.get() {
-            return Ok(connection.clone());
+    /// The connection, and its number.
+    fn connection(&self) -> Result<(u64, ConnectionManager), RedisError> {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(manager) = &connection.manager {
+            return Ok((connection.number, manager.clone()));
         }
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(RedisError::from((ErrorKind::Client, "there is no tokio runtime")));
@@ -122,8 +137,18 @@ impl Redis {
             .set_connection_timeout(Some(self.timeout))
             .set_response_timeout(Some(self.timeout))
             .set_number_of_retries(0);
-        let connection = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
-        Ok(self.connection.get_or_init(|| connection).clone())
+        let manager = ConnectionManager::new_lazy_with_config(self.client.clone(), config)?;
+        connection.number += 1;
+        connection.manager = Some(manager.clone());
+        Ok((connection.number, manager))
+    }
+
+    /// The next request gets another connection. Those that wait on this one go on.
+    fn leave(&self, number: u64) {
+        let mut connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner);
+        if connection.number == number {
+            connection.manager = None;
+        }
     }
 }
 
@@ -157,7 +182,7 @@ impl Link {
 }
 
 async fn within<T>(limit: Duration, answer: impl Future<Output = Result<T, RedisError>>) -> Result<T, RedisError> {
-    let too_slow = |_| Err(RedisError::from((ErrorKind::Io, "the server is too slow")));
+    let too_slow = |_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into());
     tokio::time::timeout(limit, answer).await.unwrap_or_else(too_slow)
 }
 
@@ -173,37 +198,47 @@ pub(crate) enum Repeat {
 impl Repeat {
     fn allows(self, error: &RedisError) -> bool {
         // What a lost connection leaves behind is seen by the next command alone.
-        error.is_connection_refusal() || (self == Self::Safe && error.is_connection_dropped())
+        error.is_connection_refusal() || (self == Self::Safe && (error.is_connection_dropped() || error.is_timeout()))
     }
 }
 
 /// Why the server gave no answer: for the operator. Holds neither the URL nor anything that was sent.
 #[derive(Clone, Debug)]
-pub(crate) struct RedisFailure(String);
+pub(crate) struct RedisFailure {
+    what: String,
+    is_refusal: bool,
+}
 
 impl RedisFailure {
     pub(crate) fn new(what: impl Into<String>) -> Self {
-        Self(what.into())
+        Self { what: what.into(), is_refusal: false }
+    }
+
+    /// The server has answered, and does not do it.
+    pub(crate) fn is_refusal(&self) -> bool {
+        self.is_refusal
     }
 }
 
 impl From<RedisError> for RedisFailure {
     fn from(error: RedisError) -> Self {
         // The text of a server's error may quote a command; its code does not.
-        Self(match error.code() {
+        let is_refusal = error.code().is_some();
+        let what = match error.code() {
             Some(code @ ("NOAUTH" | "WRONGPASS")) => format!("the server wants a user and a password ({code})"),
             Some(code) => format!("{}: {code}", error.category()),
             None if error.is_connection_refusal() => "nobody listens there".to_owned(),
             None if error.is_connection_dropped() => "the connection was lost".to_owned(),
             None if error.is_timeout() => "no answer in time".to_owned(),
             None => error.category().to_owned(),
-        })
+        };
+        Self { what, is_refusal }
     }
 }
 
 impl fmt::Display for RedisFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "redis: {}", self.0)
+        write!(f, "redis: {}", self.what)
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinSet;
 use tower_jwt_auth::clock::{Clock, UnixTime};
 use tower_jwt_auth::issue::refresh::{FamilyId, RefreshError, RefreshStore, RefreshTokens, Session};
 use tower_jwt_auth::issue::{IssueError, IssuedToken, TokenIssuer};
@@ -111,7 +112,7 @@ impl<S: RefreshStore> App<S> {
         to_the_end(async move {
             let claims = jwt.claims();
             let family = FamilyId::parse(&claims.sid).ok_or(NoGrant::Refused)?;
-            surely(|| app.api.revoke_own(&claims.sub, family)).await?;
+            app.api.revoke_own(&claims.sub, family).await.map_err(|_| NoGrant::NotNow)?;
             app.end_access(&claims.sid).await
         })
         .await
@@ -123,20 +124,21 @@ impl<S: RefreshStore> App<S> {
         to_the_end(async move {
             let Claims { sub, sid, .. } = jwt.claims();
             let sessions = app.sessions(sub).await?;
-            surely(|| app.api.revoke_subject(sub)).await?;
-            // None is left out for another's sake: nobody will find them again.
-            let mut done = app.end_access(sid).await;
-            for session in sessions {
-                let ended = app.end_access(&session.family().to_string()).await;
-                done = done.and(ended);
-            }
-            done
+            let ended = app.api.revoke_subject(sub).await.map_err(|_| NoGrant::NotNow);
+            // Where that had no answer they may be over, and nobody will find them again: none is left out.
+            let others = sessions.iter().map(|session| session.family().to_string()).filter(|other| other != sid);
+            let others = others.map(|other| (Arc::clone(&app), other));
+            let others: JoinSet<_> = others.map(async |(app, other)| app.end_access(&other).await).collect();
+            let others: Result<(), NoGrant> = others.join_all().await.into_iter().collect();
+            // With the own access token the button can be pressed again, until it has worked.
+            ended?;
+            app.end_access(sid).await.and(others)
         })
         .await
     }
 
     pub(crate) async fn sessions(&self, subject: &str) -> Result<Vec<Session<Login>>, NoGrant> {
-        surely(|| self.api.sessions(subject)).await
+        self.api.sessions(subject).await.map_err(|_| NoGrant::NotNow)
     }
 
     fn access(&self, subject: &str, session: FamilyId) -> Result<IssuedToken, IssueError> {
@@ -151,16 +153,6 @@ impl<S: RefreshStore> App<S> {
         let last = UnixTime::from_secs(now.saturating_add(ttl).saturating_add(1));
         self.revocations.end(ISSUER, sid, last).await.map_err(|_| NoGrant::NotNow)
     }
-}
-
-/// Asks again where there was no answer in time: the store may have done it all the same, and the rest must follow.
-async fn surely<T, W: Future<Output = Result<T, RefreshError>>>(work: impl Fn() -> W) -> Result<T, NoGrant> {
-    for _ in 0..2 {
-        if let Ok(done) = work().await {
-            return Ok(done);
-        }
-    }
-    work().await.map_err(|_| NoGrant::NotNow)
 }
 
 /// Does all of it, even where the client does not wait for the answer: half of a logout is none.

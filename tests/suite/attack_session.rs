@@ -91,6 +91,24 @@ fn a_server_that_answers_late_leaves_no_session_half_signed_out() {
     }
 }
 
+/// The sessions that had ended were nowhere to be found when the button was pressed again, and their access tokens lived on.
+#[test]
+fn signing_out_everywhere_again_after_half_of_it_failed_leaves_no_session_out() {
+    let server = RedisServer::start();
+    let copy = Copy::start(&["--redis", &server.url()]);
+    let tokens = [copy.login(), copy.login(), copy.login()];
+    // The first session ends, and the rest of that step is refused.
+    let _: String = server.ask(&["ACL", "SETUSER", "default", "-zrem"]);
+    let cookie = format!("-H 'Cookie: __Host-access={}' -H 'Sec-Fetch-Site: same-origin'", tokens[1][0]);
+    assert_eq!(copy.post("/logout-everywhere", &cookie).status, 503);
+    assert_eq!([0, 1, 2].map(|of| copy.profile(&tokens[of][0])), [401, 200, 401], "the own one presses again");
+    let _: String = server.ask(&["ACL", "SETUSER", "default", "+zrem"]);
+    assert_eq!(copy.post("/logout-everywhere", &cookie).status, 303);
+    for [access, refresh] in &tokens {
+        assert_eq!((copy.profile(access), copy.refresh(refresh).status), (401, 401));
+    }
+}
+
 /// Whoever presses the button and closes the window is signed out.
 #[test]
 fn a_client_that_goes_away_while_it_signs_out_is_signed_out() {

@@ -1,7 +1,7 @@
 //! Refresh tokens on a real Redis server: shared, swept by the server, and none lost to its faults.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
@@ -15,6 +15,7 @@ use tower_jwt_auth::issue::refresh::{RedisRefreshStore, RefreshErrorKind, Refres
 
 use crate::redis_server::RedisServer;
 use crate::refreshing::{self, Seen, Tokens, login, refused, rotate, start, tokens, with_grace};
+use crate::tcp_proxy::Proxy;
 
 /// Two instances, with connections of their own.
 fn instances(server: &RedisServer) -> [RedisRefreshStore; 2] {
@@ -395,6 +396,55 @@ async fn an_answer_that_is_cut_off_is_asked_for_again_and_the_rotation_counts_on
     assert_eq!(families(&server).len(), 1);
     tokens.revoke_subject("user").await.expect("it can be ended");
     assert!(families(&server).is_empty());
+}
+
+/// A connection whose other end is gone without a word is never closed.
+#[tokio::test]
+async fn a_connection_that_falls_silent_is_left_for_another() {
+    let server = RedisServer::start();
+    let proxy = Proxy::to(server.port()).await;
+    let redis = Redis::open(&proxy.url()).expect("a URL").timeout(Duration::from_secs(1));
+    let tokens = tokens(&RedisRefreshStore::new(redis));
+    let token = start(&tokens, "user").await;
+    proxy.silence();
+    rotate(&tokens, &token).await;
+    // What is not done twice fails once.
+    proxy.silence();
+    let error = tokens.start("user", &login()).await.expect_err("nobody answers");
+    assert_eq!(error.kind(), RefreshErrorKind::Unavailable);
+    start(&tokens, "user").await;
+}
+
+/// Whoever finds that a token was stolen must hear of it: the family is gone, and nothing else tells.
+#[tokio::test]
+async fn a_reuse_whose_answer_is_lost_or_late_is_reported_all_the_same() {
+    let server = RedisServer::start();
+    let (redis, cut) = wire(server.port()).await;
+    let store = RedisRefreshStore::new(redis);
+    for (way, window) in [("lost", false), ("lost", true), ("late", false), ("late", true)] {
+        let reported = Arc::new(AtomicUsize::new(0));
+        let report = Arc::clone(&reported);
+        let builder = Tokens::builder(store.clone()).on_reuse(move |_| {
+            report.fetch_add(1, Ordering::Relaxed);
+        });
+        let tokens = if window { builder.grace(Duration::from_millis(1)) } else { builder }.build().expect("valid");
+        let first = start(&tokens, "user").await;
+        let second = rotate(&tokens, &first).await;
+        let third = rotate(&tokens, &second).await;
+        if way == "lost" {
+            cut.store(true, Ordering::Relaxed);
+        } else {
+            // Longer than the client waits for one answer.
+            let _: String = server.ask(&["CLIENT", "PAUSE", "700", "WRITE"]);
+        }
+        assert_eq!(refused(&tokens, &first).await, RefreshErrorKind::Reused, "{way}, {window}");
+        assert_eq!(refused(&tokens, &first).await, RefreshErrorKind::Invalid, "{way}, {window}");
+        assert_eq!(refused(&tokens, &third).await, RefreshErrorKind::Invalid, "{way}, {window}");
+        assert_eq!(reported.load(Ordering::Relaxed), 1, "{way}, {window}");
+    }
+    let ended: Vec<String> = server.ask(&["KEYS", "tower-jwt-auth:refresh:ended:*"]);
+    assert_eq!((ended.len(), families(&server).len()), (4, 0));
+    assert!(ended.iter().all(|key| (1..=60).contains(&server.ask::<i64>(&["TTL", key]))), "they leave by themselves");
 }
 
 #[tokio::test]

@@ -451,6 +451,31 @@ async fn a_full_server_is_an_error_to_the_one_who_revokes_and_evicts_nothing() {
     assert_eq!(unread.status().unpublished, 1);
 }
 
+/// A full memory, a primary without its replicas, a disk that fails: the server answers, and takes nothing.
+#[tokio::test]
+async fn what_the_server_does_not_take_keeps_nobody_from_following_it() {
+    let server = RedisServer::start();
+    let _: String = server.ask(&["ACL", "SETUSER", "other", "on", "nopass", "~*", "&*", "+@all"]);
+    let one = started(&server.url()).await;
+    let other = started(&server.url().replace("redis://", "redis://other:x@")).await;
+    let _: String = server.ask(&["ACL", "SETUSER", "default", "-zadd"]);
+    let error = one.revoke(ISSUER, "one's", later()).await.expect_err("not taken");
+    assert_eq!(error.kind(), RevokeErrorKind::NotShared);
+    other.revoke(ISSUER, "other's", later()).await.expect("acknowledged");
+    until("the one follows", || is_revoked(&one, "other's")).await;
+    assert_eq!(one.status().full_reads, 1);
+    until("it remembers", || one.status().unpublished == 1).await;
+    // A server with another past is read as a whole.
+    let _: usize = server.ask(&["DEL", "tower-jwt-auth:revoked:meta"]);
+    other.revoke(ISSUER, "anew", later()).await.expect("acknowledged");
+    until("the one has read everything", || one.status().full_reads == 2 && is_revoked(&one, "anew")).await;
+    assert!(one.status().is_ready && !is_revoked(&other, "one's"));
+    until("it remembers", || one.status().unpublished > 0).await;
+    let _: String = server.ask(&["ACL", "SETUSER", "default", "+zadd"]);
+    until("the other learns", || is_revoked(&other, "one's")).await;
+    until("nothing is left to publish", || one.status().unpublished == 0).await;
+}
+
 #[tokio::test]
 async fn a_server_that_may_forget_is_named_in_the_status_and_once_in_an_event() {
     let log = Log::start();

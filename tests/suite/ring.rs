@@ -17,6 +17,7 @@ use tower_jwt_auth::issue::{
     FileKeyStore, IssueErrorKind, KeyPhase, KeyRing, KeyRingBuilder, KeyRingDocument, KeyRingError, KeyStore,
     KeyStoreFuture, MemoryKeyStore, TokenIssuer,
 };
+use tower_jwt_auth::testing::Authority;
 use tower_jwt_auth::{Algorithm, AuthErrorKind, Issuer, KeySet, TokenCache, Verifier};
 
 const NAME: &str = "https://login.test";
@@ -90,6 +91,8 @@ impl Drop for Folder {
 struct Unsteady {
     store: Arc<Mutex<MemoryKeyStore>>,
     away: Arc<AtomicBool>,
+    /// The next change is made, and its answer lost.
+    loses_answer: Arc<AtomicBool>,
 }
 
 impl Unsteady {
@@ -113,7 +116,10 @@ impl KeyStore for Unsteady {
     }
 
     fn replace<'a>(&'a self, expected: u64, document: &'a KeyRingDocument) -> KeyStoreFuture<'a, bool> {
-        Box::pin(async move { self.reach()?.replace(expected, document).await })
+        Box::pin(async move {
+            let answer = self.reach()?.replace(expected, document).await;
+            if self.loses_answer.swap(false, Ordering::Relaxed) { Err(KeyRingError::new("no answer")) } else { answer }
+        })
     }
 }
 
@@ -166,7 +172,8 @@ async fn a_schedule_turns_by_itself_and_a_withdrawn_key_is_gone_at_once() {
     assert_eq!(kids(&ring)[..1], first, "the one before signs while the next becomes known");
     assert_eq!(phases(&ring), [KeyPhase::Signing, KeyPhase::Published]);
     assert!(verifies(&ring, &clock, &issue(&ring, &clock)).await);
-    assert!(ring.withdraw(&stolen).await.is_err(), "gone already");
+    ring.withdraw(&stolen).await.expect("gone already");
+    assert!(ring.withdraw("another").await.is_err(), "there is no such key");
 }
 
 /// In virtual time: nobody waits, and nobody asks for a refresh.
@@ -233,6 +240,29 @@ async fn an_instance_without_the_store_publishes_and_signs_as_long_as_that_is_sa
     );
 }
 
+/// The timers of a suspended machine stood still, and the wall clock did not.
+#[tokio::test]
+async fn after_a_suspend_whoever_needs_the_ring_makes_it_read_its_store() {
+    let clock = clock();
+    let [one, other, third] = [(); 3].map(|()| open(&clock, MemoryKeyStore::new()));
+    let [publishing, signing, verifying] = [one.await, other.await, third.await];
+    let issuer = issuer(&signing, &clock);
+    let trusted = Issuer::new(NAME, verifying.clone()).audience("orders");
+    let verifier = Verifier::<Value>::builder().trust(trusted).clock(clock.clone()).build().expect("valid");
+    let authority = Authority::new(Algorithm::EdDSA).named(NAME).for_audience("orders").with_clock(clock.clone());
+    let works = async || {
+        let error = verifier.verify(&authority.token().sign()).await.expect_err("another's key");
+        [publishing.jwks().is_ok(), issuer.token().sign().is_ok(), error.kind() == AuthErrorKind::UnknownKey]
+    };
+    clock.advance(2 * 60 * MINUTE);
+    assert_eq!(works().await, [false; 3]);
+    let deadline = std::time::Instant::now() + 20 * SECOND;
+    while works().await != [true; 3] {
+        assert!(std::time::Instant::now() < deadline, "{publishing:?} {signing:?} {verifying:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 #[tokio::test]
 async fn a_store_that_lost_its_data_gets_it_back() {
     let (clock, store) = (clock(), Unsteady::default());
@@ -272,6 +302,33 @@ async fn a_withdrawn_key_does_not_come_back_with_a_store_that_forgot_it_was() {
         assert!(!kids(ring).contains(&stolen), "{:?}", ring.status());
         assert!(verifies(&one, &clock, &issue(ring, &clock)).await);
     }
+}
+
+#[tokio::test]
+async fn a_withdrawal_whose_answer_was_lost_is_remembered_and_can_be_made_again() {
+    let (clock, store) = (clock(), Unsteady::default());
+    let (one, other) = (open(&clock, store.clone()).await, open(&clock, store.clone()).await);
+    let stolen = kids(&one).remove(0);
+    let replica = MemoryKeyStore::new();
+    let before = store.load().await.expect("there").expect("a ring");
+    assert!(replica.replace(0, &before).await.expect("there"));
+    store.loses_answer.store(true, Ordering::Relaxed);
+    one.withdraw(&stolen).await.expect_err("unknown");
+    // It looks at once, not when the minute is over.
+    let deadline = std::time::Instant::now() + 20 * SECOND;
+    while kids(&one).contains(&stolen) {
+        assert!(std::time::Instant::now() < deadline, "{one:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    one.withdraw(&stolen).await.expect("it is gone");
+    // A replica takes over that had not heard of it.
+    store.become_another(replica);
+    other.rotate().await.expect("another change");
+    assert!(kids(&other).contains(&stolen), "it cannot know");
+    one.withdraw(&stolen).await.expect("withdrawn");
+    other.refresh().await.expect("the store answers");
+    assert!(!kids(&one).contains(&stolen) && !kids(&other).contains(&stolen));
+    assert!(one.withdraw("another").await.is_err(), "there is no such key");
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! A connection between a client and a server that can be slow, or cut.
+//! A connection between a client and a server that can be slow, silent, or cut.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -19,13 +19,15 @@ struct State {
     /// How long each piece is held back, in each direction.
     delay: Duration,
     is_cut: bool,
+    /// How often it fell silent: a connection that was made before is no longer heard.
+    silences: usize,
 }
 
 impl Proxy {
     pub(crate) async fn to(server: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("loopback has a free port");
         let port = listener.local_addr().expect("it is bound").port();
-        let (state, changes) = watch::channel(State { delay: Duration::ZERO, is_cut: false });
+        let (state, changes) = watch::channel(State { delay: Duration::ZERO, is_cut: false, silences: 0 });
         tokio::spawn(async move {
             loop {
                 let Ok((client, _)) = listener.accept().await else { return };
@@ -49,6 +51,11 @@ impl Proxy {
         self.state.send_modify(|state| state.delay = delay);
     }
 
+    /// Lets every connection stand that there is, open and silent, and takes others.
+    pub(crate) fn silence(&self) {
+        self.state.send_modify(|state| state.silences += 1);
+    }
+
     /// Ends every connection, and takes no other until it is mended.
     pub(crate) fn cut(&self) {
         self.state.send_modify(|state| state.is_cut = true);
@@ -61,11 +68,15 @@ impl Proxy {
 
 async fn pump(mut from: tcp::OwnedReadHalf, mut to: tcp::OwnedWriteHalf, mut changes: watch::Receiver<State>) {
     let mut buffer = vec![0; 1 << 16];
-    let delays = changes.clone();
+    let now = changes.clone();
+    let made = now.borrow().silences;
     let pumping = async {
         loop {
             let Ok(read @ 1..) = from.read(&mut buffer).await else { return };
-            let delay = delays.borrow().delay;
+            let State { delay, silences, .. } = *now.borrow();
+            if silences > made {
+                std::future::pending::<()>().await;
+            }
             sleep(delay).await;
             if to.write_all(&buffer[..read]).await.is_err() {
                 return;

@@ -20,8 +20,9 @@ use crate::redis::{Redis, RedisFailure, Repeat};
 /// - 1,000 families of one subject; in all, what the server's `maxmemory` allows. A family takes about 1.5 KB besides
 ///   its data, and leaves by itself. While the memory is full, sessions are neither started nor
 ///   refreshed ([`Unavailable`](super::RefreshErrorKind::Unavailable)); they can be revoked.
-/// - A rotation that did not hear from the server because the connection broke is asked for once more, and knows its own
-///   work: a broken connection alone costs no session. No answer in [time](Redis::timeout) is
+/// - A rotation that did not hear from the server, because the connection broke or nothing came in
+///   [time](Redis::timeout), is asked for once more, and knows its own work: a broken connection alone costs no session,
+///   and lets no reuse go unreported. The second time without an answer is
 ///   [`Unavailable`](super::RefreshErrorKind::Unavailable).
 /// - What the server forgets: set `maxmemory-policy noeviction`, and `appendonly yes`. With `appendfsync always` what was
 ///   answered survives the machine's power; with `everysec` it survives the end of the process, and of the last two
@@ -73,11 +74,15 @@ redis.call('PEXPIREAT', KEYS[2], redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCO
 return 1
 ";
 
-/// The steps of [`RefreshStore`].
+/// The steps of [`RefreshStore`]. What ended a family is kept for a minute, for the same request when it comes again.
 const ROTATE: &str = r"
 local family = redis.call('HMGET', KEYS[1], 'live', 'spent', 'retry', 'salt', 'subject', 'ends')
 local live, spent, retry, salt, subject, ends = unpack(family)
-if not live then return {0, '', '', 0, 0, 0, ''} end
+if not live then
+  local ended = redis.call('HMGET', KEYS[2], 'by', 'subject')
+  if ended[1] == ARGV[2] then return {1, ended[2], '', 0, 0, 0, ''} end
+  return {0, '', '', 0, 0, 0, ''}
+end
 if live == ARGV[1] then
   redis.call('HSET', KEYS[1], 'live', ARGV[2], 'used', now)
   redis.call('PEXPIREAT', KEYS[1], math.min(ends, now + ARGV[3]))
@@ -91,6 +96,8 @@ elseif live == ARGV[2] then
   salt = ''
 elseif not (spent == ARGV[1] and now < tonumber(retry)) then
   redis.call('DEL', KEYS[1])
+  redis.call('HSET', KEYS[2], 'by', ARGV[2], 'subject', subject)
+  redis.call('PEXPIRE', KEYS[2], 60000)
   return {1, subject, '', 0, 0, 0, ''}
 end
 local rest = redis.call('HMGET', KEYS[1], 'data', 'created', 'used')
@@ -155,6 +162,10 @@ impl Shared {
         self.redis.key(format_args!("refresh:family:{id}"))
     }
 
+    fn ended(&self, id: impl fmt::Display) -> String {
+        self.redis.key(format_args!("refresh:ended:{id}"))
+    }
+
     /// The index of a subject: its name is a hash, for subjects are of any form.
     fn subject(&self, subject: &str) -> Result<String, RefreshStoreError> {
         let hash = crypto::sha256(subject.as_bytes()).ok_or_else(|| RefreshStoreError::unavailable("no SHA-256"))?;
@@ -214,13 +225,14 @@ impl RefreshStore for RedisRefreshStore {
     async fn rotate(&self, rotation: &Rotation) -> Result<Outcome, RefreshStoreError> {
         let mut call = self.0.rotate.prepare_invoke();
         call.key(self.0.family(rotation.family()))
+            .key(self.0.ended(rotation.family()))
             .arg(rotation.presented().as_slice())
             .arg(rotation.successor().as_slice())
             .arg(millis(rotation.idle()));
         if let Some((salt, window)) = rotation.retry() {
             call.arg(salt.as_slice()).arg(millis(window));
         }
-        // A second one finds the successor of the first, which nobody else can know.
+        // A second one finds the successor that the first brought, which nobody else can know.
         let answer = self.0.run(&call, Repeat::Safe).await?;
         let (what, subject, data, created, last_used, expires, salt): (u8, _, _, _, _, _, Vec<u8>) = answer;
         match what {

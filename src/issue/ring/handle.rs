@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde_json::json;
@@ -88,7 +88,8 @@ pub(super) struct Shared {
     pub(super) held: RwLock<Held>,
     pub(super) prepared: RwLock<Prepared>,
     last_error: RwLock<Option<KeyRingError>>,
-    /// The last keys that were withdrawn here: again where a failover, or a backup, brings them back.
+    /// The last keys that were withdrawn here: again where a failover, or a backup, brings them back, and where the store
+    /// gave no answer.
     withdrawn: Mutex<Vec<Change>>,
     /// One look at the store at a time.
     turn: tokio::sync::Mutex<()>,
@@ -215,7 +216,9 @@ impl KeyRing {
     /// they do. Where several keys may be known, as after a break into the store, withdraw the oldest first.
     ///
     /// # Errors
-    /// When there is no such key, or the store does not answer.
+    /// When there is no such key, or the store does not answer. A store that gave no answer to the change itself may have
+    /// made it: the ring remembers the key, takes it out at its next look at the store if it is still there, and to
+    /// withdraw it again is no error.
     pub async fn withdraw(&self, kid: &str) -> Result<(), KeyRingError> {
         self.shared.change(&Change::Withdraw(kid.to_owned())).await.map(drop)
     }
@@ -256,7 +259,7 @@ impl KeyRing {
     pub fn jwks(&self) -> Result<String, KeyRingError> {
         self.shared.ensure_kept();
         let held = self.shared.held();
-        if held.read.age(&self.shared.clock) > self.shared.rules.publishable_for() {
+        if self.shared.is_past(&held, self.shared.rules.publishable_for()) {
             return Err(KeyRingError::new("the store has not answered for too long: a key may be missing here"));
         }
         let keys = held.state.published(self.shared.clock.now());
@@ -285,7 +288,7 @@ impl KeyRing {
     pub(in crate::issue) fn signing(&self) -> Option<SigningKey> {
         self.shared.ensure_kept();
         let held = self.shared.held.read().unwrap_or_else(PoisonError::into_inner);
-        if held.read.age(&self.shared.clock) > self.shared.rules.stale_for {
+        if self.shared.is_past(&held, self.shared.rules.stale_for) {
             return None;
         }
         held.state.signing(self.shared.clock.now()).map(|entry| entry.key.clone())
@@ -295,6 +298,16 @@ impl KeyRing {
 impl Shared {
     fn held(&self) -> Held {
         self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// What is held is older than this. Then a look is asked for: on a machine that was suspended the timers stood still,
+    /// and the store may well answer.
+    pub(super) fn is_past(&self, held: &Held, limit: Duration) -> bool {
+        let is_past = held.read.age(&self.clock) > limit;
+        if is_past {
+            self.looks.ask();
+        }
+        is_past
     }
 
     /// Starts the task where there is none. Without a runtime to start it on, the state grows old, and the status says so.
@@ -328,27 +341,44 @@ impl Shared {
     /// Reads the store, makes a change, and takes what comes of it.
     async fn change(&self, change: &Change) -> Result<Arc<State>, KeyRingError> {
         let _turn = self.turn.lock().await;
-        let _look = self.looks.begin();
-        let outcome = self.try_change_for_good(change).await;
+        let outcome = {
+            let _look = self.looks.begin();
+            self.try_change_for_good(change).await
+        };
         if let Err(error) = &outcome {
             events::store_failed(events::Store::KeyRing, error);
+            if !matches!(change, Change::Scheduled) {
+                // It may be done all the same.
+                self.looks.ask();
+            }
         }
         *self.last_error.write().unwrap_or_else(PoisonError::into_inner) = outcome.as_ref().err().cloned();
         outcome
     }
 
     async fn try_change_for_good(&self, change: &Change) -> Result<Arc<State>, KeyRingError> {
-        let mut state = self.try_change(change).await?;
-        let withdrawn = {
-            let mut withdrawn = self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner);
-            withdrawn.splice(..0, matches!(change, Change::Withdraw(_)).then(|| change.clone()));
-            withdrawn.truncate(MOST_KEYS);
-            withdrawn.clone()
-        };
+        // A withdrawal that had no answer may be done already: what is left of it is done below.
+        let is_again = self.withdrawn().contains(change);
+        let mut state = self.try_change(if is_again { &Change::Scheduled } else { change }).await?;
+        let withdrawn = self.withdrawn().clone();
         while let Some(again) = withdrawn.iter().find(|&change| state.undoes(change)) {
             state = self.try_change(again).await?;
         }
         Ok(state)
+    }
+
+    /// Whole after each step of whoever has the turn.
+    fn withdrawn(&self) -> MutexGuard<'_, Vec<Change>> {
+        self.withdrawn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on each look takes this key out, if it is there.
+    fn remember_withdrawal(&self, change: &Change) {
+        let mut withdrawn = self.withdrawn();
+        if matches!(change, Change::Withdraw(_)) && !withdrawn.contains(change) {
+            withdrawn.insert(0, change.clone());
+            withdrawn.truncate(MOST_KEYS);
+        }
     }
 
     async fn try_change(&self, change: &Change) -> Result<Arc<State>, KeyRingError> {
@@ -373,6 +403,8 @@ impl Shared {
                 None => return Ok(current),
             };
             let document = next.to_document()?;
+            // Whether or not the answer comes.
+            self.remember_withdrawal(change);
             if in_time(self.store.replace(version, &document)).await? {
                 return self.take(document, asked);
             }

@@ -1,8 +1,9 @@
-//! Looks at the store for a key that a token names and the ring lacks, as after a withdrawal at another instance.
+//! Looks at the store out of turn: for a key that a token names and the ring lacks, as after a withdrawal at another
+//! instance, and where what is held is too old, as after a suspend.
 //!
 //! - The token waits for the look that runs, and where that does not bring the key for one that began after it came: all
 //!   that wait share it. The task of the ring makes it, so a client that leaves ends it for nobody.
-//! - For tokens two looks begin in 30 seconds; one that brought the key does not count. A `kid` that a look lacked asks
+//! - Two such looks begin in 30 seconds; one that brought the key does not count. A `kid` that a look lacked asks
 //!   for none for as long.
 //! - What is not there is refused, 401, when the store has just been read. Where the last look failed or hangs nobody
 //!   can say: 503.
@@ -20,7 +21,7 @@ use crate::keys::{KeyError, KeySet};
 /// For how long a look counts.
 const WINDOW: Duration = Duration::from_secs(30);
 
-/// How many looks begin for tokens in that time.
+/// How many looks begin out of turn in that time.
 const MOST_LOOKS: usize = 2;
 
 /// How many `kid`s are remembered that looks lacked.
@@ -42,7 +43,7 @@ pub(super) struct Looks {
 /// Looks by their numbers, from 1: one runs at a time.
 #[derive(Clone, Copy, Default)]
 struct Progress {
-    /// The last that a token wants.
+    /// The last that is wanted out of turn.
     wanted: u64,
     begun: u64,
     /// The last that has read the store, or has ended without.
@@ -83,7 +84,7 @@ impl Looks {
         });
     }
 
-    /// Until a token wants a look that has not begun.
+    /// Until a look is wanted that has not begun.
     pub(super) async fn wanted(&self) {
         // The sender is `self`'s own, so the channel is open.
         let _ = self.progress.subscribe().wait_for(|progress| progress.wanted > progress.begun).await;
@@ -92,6 +93,11 @@ impl Looks {
     /// The numbers, and two lists of which each entry is whole: a panic elsewhere does not spoil them.
     fn asked(&self) -> MutexGuard<'_, Asked> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// For whoever does not wait.
+    pub(super) fn ask(&self) {
+        let _ = self.join();
     }
 
     /// The look to wait for; `None` where no further one may begin yet.

@@ -49,14 +49,13 @@ impl KeyRing {
     pub(super) fn at_hand(&self) -> Result<(KeySet, Duration), KeyError> {
         let shared = self.shared();
         let held = shared.held.read().unwrap_or_else(PoisonError::into_inner);
-        let age = held.read.age(&shared.clock);
         let Some(set) = self.prepared(&held) else {
             return Err(KeyError::new("the ring has no key that verifies"));
         };
-        if age > shared.rules.max_age + STALE_FOR {
+        if shared.is_past(&held, shared.rules.max_age + STALE_FOR) {
             return Err(KeyError::new("the store of the key ring has not answered for too long"));
         }
-        Ok((set, age))
+        Ok((set, held.read.age(&shared.clock)))
     }
 
     /// The same set for as long as the same keys are published.

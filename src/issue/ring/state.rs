@@ -58,7 +58,7 @@ pub enum KeyPhase {
 }
 
 /// What happens to a ring.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Change {
     /// What is due by itself.
     Scheduled,

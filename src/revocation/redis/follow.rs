@@ -30,6 +30,9 @@ const BACKOFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5
 /// How long to wait before more is sent to a server that is full.
 const FULL_FOR: Duration = Duration::from_secs(30);
 
+/// How long to wait before it is sent again to a server that did not take it.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
+
 /// Until `closed` says that the last handle is gone.
 pub(super) async fn run(shared: Arc<Shared>, mut closed: watch::Receiver<()>) {
     struct Followed(Arc<Shared>);
@@ -91,8 +94,17 @@ async fn session(shared: &Shared, place: &mut Option<Place>) -> Result<Infallibl
 
 /// Everything: what this instance holds to the server, in case that has lost it, then what the server holds.
 async fn read_all(shared: &Shared, link: &mut Link) -> Result<Place, RedisFailure> {
-    publish_all(shared, link).await?;
-    let (epoch, last, _): Reply = link.script(&shared.scripts.publish(&[], &shared.list)).await?;
+    if let Err(failure) = publish_all(shared, link).await {
+        put_off(shared, failure)?;
+        shared.pending().all = true;
+    }
+    let Place { epoch, last } = match link.script::<Reply>(&shared.scripts.publish(&[], &shared.list)).await {
+        Ok((epoch, last, _)) => Place { epoch, last },
+        Err(failure) => {
+            put_off(shared, failure)?;
+            head(shared, link).await?.ok_or_else(|| RedisFailure::new("the server is empty, and takes nothing"))?
+        }
+    };
     let mut read = 0;
     for kind in Kind::ALL {
         let mut cursor = String::from("0");
@@ -203,11 +215,22 @@ async fn publish_pending(shared: &Shared, link: &mut Link) -> Result<(), RedisFa
     };
     let entries = taken.entries();
     let sent = if taken.all { publish_all(shared, link).await } else { publish(shared, link, &entries).await };
-    sent.inspect_err(|_| {
-        let mut pending = shared.pending();
-        pending.all |= taken.all;
-        pending.add(entries);
-    })
+    let Err(failure) = sent else { return Ok(()) };
+    let mut pending = shared.pending();
+    pending.all |= taken.all;
+    pending.add(entries);
+    drop(pending);
+    put_off(shared, failure)
+}
+
+/// Sends later what a server that answers does not take, and goes on. Any other failure ends the connection.
+fn put_off(shared: &Shared, failure: RedisFailure) -> Result<(), RedisFailure> {
+    if !failure.is_refusal() {
+        return Err(failure);
+    }
+    events::store_failed(Store::RevokedTokens, &failure);
+    shared.pending().not_before = Some(Instant::now() + REFUSED_FOR);
+    Ok(())
 }
 
 /// Everything that this instance holds.

@@ -42,7 +42,7 @@ pub(super) struct Pending {
     entries: HashMap<(Kind, EntryKey), Seconds>,
     /// More than are kept apart.
     pub(super) all: bool,
-    /// The server was full: there is no point in asking before.
+    /// The server was full, or took nothing: there is no point in asking before.
     pub(super) not_before: Option<Instant>,
 }
 
