@@ -45,7 +45,7 @@ struct Refresh {
 
 async fn refresh<S: RefreshStore>(State(app): State<Arc<App<S>>>, body: Bytes) -> Response {
     let Ok(given) = serde_json::from_slice::<Refresh>(&body) else { return malformed() };
-    answer(&app, app.refresh(&app.api, &given.refresh_token).await)
+    answer(&app, app.refresh(&given.refresh_token).await)
 }
 
 async fn profile(jwt: Jwt<Claims>) -> Response {
@@ -79,8 +79,9 @@ fn answer<S>(app: &App<S>, grant: Result<Grant, NoGrant>) -> Response {
 fn refused(reason: &NoGrant) -> Response {
     match reason {
         NoGrant::Refused => (StatusCode::UNAUTHORIZED, Json(json!({"error": "invalid_grant"}))).into_response(),
+        // Well within the window for a refresh token that comes again.
         NoGrant::NotNow => {
-            (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "5")], Json(json!({"error": "temporarily_unavailable"})))
+            (StatusCode::SERVICE_UNAVAILABLE, [("retry-after", "1")], Json(json!({"error": "temporarily_unavailable"})))
                 .into_response()
         }
     }

@@ -36,10 +36,9 @@ pub(crate) struct Login {
 pub(crate) struct App<S> {
     pub(crate) issuer: TokenIssuer,
     pub(crate) verifier: Verifier<Claims>,
-    /// For clients that keep their tokens by themselves: a spent refresh token ends the session.
-    pub(crate) api: RefreshTokens<Login, Arc<S>>,
-    /// For browsers, which load pages side by side: for a moment the same refresh token may come again.
-    pub(crate) web: RefreshTokens<Login, Arc<S>>,
+    /// For a moment the same refresh token may come again: from browsers, which load pages side by side, and from whoever
+    /// did not get the answer. Later, it ends the session.
+    pub(crate) tokens: RefreshTokens<Login, Arc<S>>,
     pub(crate) revocations: Revocations,
     pub(crate) access_ttl: Duration,
 }
@@ -54,7 +53,7 @@ pub(crate) struct Grant {
 pub(crate) enum NoGrant {
     /// The user has to sign in.
     Refused,
-    /// The store or the keys are away: nobody has to sign in again for that.
+    /// The store or the keys are away: whoever tries again soon does not have to sign in.
     NotNow,
 }
 
@@ -71,23 +70,19 @@ impl<S: RefreshStore> App<S> {
             return Err(NoGrant::Refused);
         }
         let login = Login { client: client.chars().take(160).collect() };
-        let refresh = self.api.start(email, &login).await.map_err(|_| NoGrant::NotNow)?;
+        let refresh = self.tokens.start(email, &login).await.map_err(|_| NoGrant::NotNow)?;
         Ok(Grant { access: self.access(email, refresh.family())?, refresh: refresh.as_str().to_owned() })
     }
 
     /// The next tokens of a session.
-    pub(crate) async fn refresh(
-        self: &Arc<Self>,
-        tokens: &RefreshTokens<Login, Arc<S>>,
-        token: &str,
-    ) -> Result<Grant, NoGrant> {
-        let (app, tokens, token) = (Arc::clone(self), tokens.clone(), token.to_owned());
+    pub(crate) async fn refresh(self: &Arc<Self>, token: &str) -> Result<Grant, NoGrant> {
+        let (app, token) = (Arc::clone(self), token.to_owned());
         to_the_end(async move {
             // A refresh token that is spent for nothing would look stolen when it comes again.
             if !app.issuer.is_ready() {
                 return Err(NoGrant::NotNow);
             }
-            let rotated = match tokens.rotate(&token).await {
+            let rotated = match app.tokens.rotate(&token).await {
                 Ok(rotated) => rotated,
                 Err(error) => return Err(app.refused(&error).await),
             };
@@ -112,7 +107,7 @@ impl<S: RefreshStore> App<S> {
         to_the_end(async move {
             let claims = jwt.claims();
             let family = FamilyId::parse(&claims.sid).ok_or(NoGrant::Refused)?;
-            app.api.revoke_own(&claims.sub, family).await.map_err(|_| NoGrant::NotNow)?;
+            app.tokens.revoke_own(&claims.sub, family).await.map_err(|_| NoGrant::NotNow)?;
             app.end_access(&claims.sid).await
         })
         .await
@@ -124,7 +119,7 @@ impl<S: RefreshStore> App<S> {
         to_the_end(async move {
             let Claims { sub, sid, .. } = jwt.claims();
             let sessions = app.sessions(sub).await?;
-            let ended = app.api.revoke_subject(sub).await.map_err(|_| NoGrant::NotNow);
+            let ended = app.tokens.revoke_subject(sub).await.map_err(|_| NoGrant::NotNow);
             // Where that had no answer they may be over, and nobody will find them again: none is left out.
             let others = sessions.iter().map(|session| session.family().to_string()).filter(|other| other != sid);
             let others = others.map(|other| (Arc::clone(&app), other));
@@ -138,7 +133,7 @@ impl<S: RefreshStore> App<S> {
     }
 
     pub(crate) async fn sessions(&self, subject: &str) -> Result<Vec<Session<Login>>, NoGrant> {
-        self.api.sessions(subject).await.map_err(|_| NoGrant::NotNow)
+        self.tokens.sessions(subject).await.map_err(|_| NoGrant::NotNow)
     }
 
     fn access(&self, subject: &str, session: FamilyId) -> Result<IssuedToken, IssueError> {

@@ -79,12 +79,10 @@ async fn serve<S: RefreshStore>(
         // The clock that verifies is the one that issues.
         .leeway(Duration::ZERO);
     let issuer = TokenIssuer::builder(ISSUER, ring.clone()).audience(AUDIENCE).lifetime(options.access_ttl);
-    let store = Arc::new(store);
     let app = Arc::new(App {
         issuer: issuer.build()?,
         verifier: verifier.trust(trusted).build()?,
-        api: RefreshTokens::new(Arc::clone(&store))?,
-        web: RefreshTokens::builder(store).grace(options.grace).build()?,
+        tokens: RefreshTokens::builder(Arc::new(store)).grace(options.grace).build()?,
         revocations,
         access_ttl: options.access_ttl,
     });

@@ -11,7 +11,7 @@ const USAGE: &str = "cargo run --example session -- [OPTIONS]: sign in as user@e
   --access-ttl SECONDS  how long an access token lives: 1 to 3600, 300 unless given
   --alg NAME            how tokens are signed: ES256 unless given; ES384, EdDSA, RS256, PS256, ML-DSA-65 …; no HS256: a secret cannot
                         be published
-  --grace SECONDS       for how long a browser may send a refresh token again: 0 to 60, 10 unless given
+  --grace SECONDS       for how long a refresh token may be sent again: 0 to 60, 10 unless given
   --redis URL           keep keys, sessions and logouts there; copies with the same URL behave as one";
 
 pub(crate) struct Options {

@@ -65,7 +65,7 @@ async fn refresh_silently<S: RefreshStore>(
             Err(_) => {}
         }
     }
-    match app.refresh(&app.web, refresh).await {
+    match app.refresh(refresh).await {
         Ok(grant) => {
             // The layer behind sees the new token, as if the browser had sent it.
             replace_access(request.headers_mut(), grant.access.as_str());
@@ -174,7 +174,10 @@ fn signed_out(done: &Result<(), NoGrant>) -> Response {
 }
 
 fn not_now() -> Response {
-    pages::problem(StatusCode::SERVICE_UNAVAILABLE, "We cannot look after sessions at the moment. Please try again.")
+    pages::problem(
+        StatusCode::SERVICE_UNAVAILABLE,
+        "We cannot look after sessions at the moment. Please try again at once.",
+    )
 }
 
 /// The cookies of a session. The refresh token lives as long as the browser's own session.

@@ -109,6 +109,26 @@ fn signing_out_everywhere_again_after_half_of_it_failed_leaves_no_session_out() 
     }
 }
 
+/// It was told to try again, and passed for a thief when it did.
+#[test]
+fn whoever_tries_again_after_a_503_stays_signed_in() {
+    let server = RedisServer::start();
+    let copy = Copy::start(&["--redis", &server.url()]);
+    let [_, refresh] = copy.login();
+    // Much longer than the copy waits: the rotation is made all the same, later.
+    let _: String = server.ask(&["CLIENT", "PAUSE", "4000", "WRITE"]);
+    let mut answer = copy.refresh(&refresh);
+    assert_eq!(answer.status, 503);
+    assert!(answer.head.contains("retry-after: 1\r\n"), "{}", answer.head);
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while answer.status == 503 {
+        assert!(Instant::now() < deadline, "the server is paused");
+        answer = copy.refresh(&refresh);
+    }
+    assert_eq!(answer.status, 200);
+    assert_eq!(copy.profile(answer.json()["access_token"].as_str().expect("a token")), 200);
+}
+
 /// Whoever presses the button and closes the window is signed out.
 #[test]
 fn a_client_that_goes_away_while_it_signs_out_is_signed_out() {

@@ -163,7 +163,7 @@ fn signing_out_everywhere_ends_every_session_and_lets_a_new_one_begin() {
 #[test]
 fn the_api_answers_as_its_clients_expect() {
     for alg in ["ES256", "EdDSA", "RS256"] {
-        let copy = Copy::start(&["--alg", alg, "--access-ttl", "120"]);
+        let copy = Copy::start(&["--alg", alg, "--access-ttl", "120", "--grace", "0"]);
         let first = copy.login();
         assert_eq!(first.expires_in, 120);
         let profile = copy.profile(&first.access);
@@ -196,7 +196,7 @@ fn the_api_answers_as_its_clients_expect() {
 #[test]
 fn two_copies_on_one_redis_behave_as_one() {
     let server = RedisServer::start();
-    let options = ["--redis", &server.url(), "--access-ttl", "120"];
+    let options = ["--redis", &server.url(), "--access-ttl", "120", "--grace", "0"];
     let (one, other) = (Copy::start(&options), Copy::start(&options));
 
     let first = one.login();
