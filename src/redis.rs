@@ -15,8 +15,8 @@ use crate::error::ConfigError;
 /// A connection to a Redis or Valkey server, from version 6 on. Cheap to clone: clones share it, and so may stores.
 ///
 /// - Nothing is connected before the first use, so that a service starts while the server is away. A lost connection is
-///   made anew in the background, and so is one that has left a request without an answer in time: the other end may be
-///   gone without a word.
+///   made anew in the background, and so is one that has left a request without an answer in time, or to a server that is
+///   a primary no longer: the other end may be gone without a word.
 /// - Connecting and every answer have a [time limit](Self::timeout), 500 ms unless set. What may be done twice is asked
 ///   for once more.
 /// - Keys start with a [prefix](Self::prefix), so that applications can share a server.
@@ -109,7 +109,8 @@ impl Redis {
     async fn run<T: FromRedisValue>(&self, script: &ScriptInvocation<'_>) -> Result<T, RedisError> {
         let (number, mut manager) = self.connection()?;
         let answer = within(self.timeout * 2, script.invoke_async(&mut manager)).await;
-        if answer.as_ref().is_err_and(RedisError::is_timeout) {
+        // The other end may be gone, or be a primary no longer.
+        if answer.as_ref().is_err_and(|error| error.is_timeout() || error.code() == Some("READONLY")) {
             self.leave(number);
         }
         answer

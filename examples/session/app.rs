@@ -125,7 +125,8 @@ impl<S: RefreshStore> App<S> {
             let others = others.map(|other| (Arc::clone(&app), other));
             let others: JoinSet<_> = others.map(async |(app, other)| app.end_access(&other).await).collect();
             let others: Result<(), NoGrant> = others.join_all().await.into_iter().collect();
-            // With the own access token the button can be pressed again, until it has worked.
+            // With the own access token the button can be pressed again. What others have not heard of yet is sent to them
+            // by this copy, as soon as it can.
             ended?;
             app.end_access(sid).await.and(others)
         })

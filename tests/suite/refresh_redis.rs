@@ -415,6 +415,31 @@ async fn a_connection_that_falls_silent_is_left_for_another() {
     start(&tokens, "user").await;
 }
 
+/// Its answer was used when it came, over another connection than the first.
+#[tokio::test]
+async fn a_rotation_that_arrives_after_its_repetition_was_used_ends_nothing() {
+    let server = RedisServer::start();
+    let proxy = Proxy::to(server.port()).await;
+    let redis = Redis::open(&proxy.url()).expect("a URL").timeout(Duration::from_secs(1));
+    let runs = || {
+        let stats: String = server.ask(&["INFO", "commandstats"]);
+        let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<u64>().expect("a number"))
+    };
+    for tokens in [tokens, with_grace].map(|make| make(&RedisRefreshStore::new(redis.clone()))) {
+        let first = start(&tokens, "user").await;
+        let first = rotate(&tokens, &first).await;
+        proxy.silence();
+        let second = rotate(&tokens, &first).await;
+        let third = rotate(&tokens, &second).await;
+        let before = runs();
+        proxy.deliver();
+        eventually("it does not arrive", || runs() > before).await;
+        rotate(&tokens, &third).await;
+        assert_eq!(refused(&tokens, &second).await, RefreshErrorKind::Reused);
+    }
+}
+
 /// Whoever finds that a token was stolen must hear of it: the family is gone, and nothing else tells.
 #[tokio::test]
 async fn a_reuse_whose_answer_is_lost_or_late_is_reported_all_the_same() {

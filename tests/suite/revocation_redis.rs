@@ -476,6 +476,37 @@ async fn what_the_server_does_not_take_keeps_nobody_from_following_it() {
     until("nothing is left to publish", || one.status().unpublished == 0).await;
 }
 
+/// The connections of those that are there stay with the old primary, which takes nothing any more.
+#[tokio::test]
+async fn after_a_failover_what_was_revoked_is_published_to_the_new_primary() {
+    let [old, new] = [RedisServer::start(), RedisServer::start()];
+    let proxy = Proxy::to(old.port()).await;
+    let follow = |server: &RedisServer, port: String| {
+        let _: String = server.ask(&["REPLICAOF", "127.0.0.1", &port]);
+    };
+    let _: String = old.ask(&["CONFIG", "SET", "repl-diskless-sync-delay", "0"]);
+    let one = started(&proxy.url()).await;
+    one.revoke(ISSUER, "before", later()).await.expect("acknowledged");
+    follow(&new, old.port().to_string());
+    until("the replica has it", || new.ask::<usize>(&["ZCARD", "tower-jwt-auth:revoked:ids"]) == 1).await;
+    let _: String = new.ask(&["REPLICAOF", "NO", "ONE"]);
+    follow(&old, new.port().to_string());
+    proxy.lead_to(new.port());
+
+    let other = started(&new.url()).await;
+    let error = one.revoke(ISSUER, "meanwhile", later()).await.expect_err("the old primary is none");
+    assert_eq!(error.kind(), RevokeErrorKind::NotShared);
+    let start = Instant::now();
+    while one.revoke(ISSUER, "after", later()).await.is_err() {
+        assert!(start.elapsed() < Duration::from_secs(20), "it does not find the new one");
+    }
+    until("it learns of it", || is_revoked(&other, "meanwhile") && is_revoked(&other, "after")).await;
+    until("nothing is left to publish", || one.status().unpublished == 0).await;
+    other.revoke(ISSUER, "other", later()).await.expect("acknowledged");
+    until("the one follows", || is_revoked(&one, "other")).await;
+    assert!(is_revoked(&other, "before"));
+}
+
 #[tokio::test]
 async fn a_server_that_may_forget_is_named_in_the_status_and_once_in_an_event() {
     let log = Log::start();

@@ -74,7 +74,8 @@ redis.call('PEXPIREAT', KEYS[2], redis.call('ZREVRANGE', KEYS[2], 0, 0, 'WITHSCO
 return 1
 ";
 
-/// The steps of [`RefreshStore`]. What ended a family is kept for a minute, for the same request when it comes again.
+/// The steps of [`RefreshStore`], for requests that are sent again. What ended a family is kept for a minute: the second one
+/// is told as well. The first one may arrive when the second has been answered, and that answer used.
 const ROTATE: &str = r"
 local family = redis.call('HMGET', KEYS[1], 'live', 'spent', 'retry', 'salt', 'subject', 'ends')
 local live, spent, retry, salt, subject, ends = unpack(family)
@@ -84,17 +85,19 @@ if not live then
   return {0, '', '', 0, 0, 0, ''}
 end
 if live == ARGV[1] then
-  redis.call('HSET', KEYS[1], 'live', ARGV[2], 'used', now)
+  redis.call('HSET', KEYS[1], 'live', ARGV[2], 'used', now, 'spent', live)
   redis.call('PEXPIREAT', KEYS[1], math.min(ends, now + ARGV[3]))
   if ARGV[4] then
-    redis.call('HSET', KEYS[1], 'spent', live, 'salt', ARGV[4], 'retry', now + ARGV[5])
-  elseif spent then
-    redis.call('HDEL', KEYS[1], 'spent', 'salt', 'retry')
+    redis.call('HSET', KEYS[1], 'salt', ARGV[4], 'retry', now + ARGV[5])
+  elseif retry then
+    redis.call('HDEL', KEYS[1], 'salt', 'retry')
   end
   salt = ''
 elseif live == ARGV[2] then
   salt = ''
-elseif not (spent == ARGV[1] and now < tonumber(retry)) then
+elseif spent == ARGV[2] then
+  return {0, '', '', 0, 0, 0, ''}
+elseif not (spent == ARGV[1] and retry and now < tonumber(retry)) then
   redis.call('DEL', KEYS[1])
   redis.call('HSET', KEYS[2], 'by', ARGV[2], 'subject', subject)
   redis.call('PEXPIRE', KEYS[2], 60000)

@@ -216,9 +216,10 @@ impl KeyRing {
     /// they do. Where several keys may be known, as after a break into the store, withdraw the oldest first.
     ///
     /// # Errors
-    /// When there is no such key, or the store does not answer. A store that gave no answer to the change itself may have
-    /// made it: the ring remembers the key, takes it out at its next look at the store if it is still there, and to
-    /// withdraw it again is no error.
+    /// When there is no such key, or the store does not answer: try again. Until that has worked, this instance goes on
+    /// with the key. A store that gave no answer to the change itself may have made it: until its process ends, this
+    /// instance remembers the key, takes it out at its next look at the store if it is still there, and to withdraw it
+    /// again is no error.
     pub async fn withdraw(&self, kid: &str) -> Result<(), KeyRingError> {
         self.shared.change(&Change::Withdraw(kid.to_owned())).await.map(drop)
     }

@@ -95,9 +95,12 @@ impl Looks {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For whoever does not wait.
+    /// For whoever does not wait, and comes again: the network of a machine that was suspended takes a moment.
     pub(super) fn ask(&self) {
-        let _ = self.join();
+        let is_recent = self.asked().looks.last().is_some_and(|(_, at)| at.elapsed() < PATIENCE);
+        if !is_recent {
+            let _ = self.join();
+        }
     }
 
     /// The look to wait for; `None` where no further one may begin yet.

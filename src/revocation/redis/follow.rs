@@ -30,8 +30,8 @@ const BACKOFF: [Duration; 2] = [Duration::from_millis(50), Duration::from_secs(5
 /// How long to wait before more is sent to a server that is full.
 const FULL_FOR: Duration = Duration::from_secs(30);
 
-/// How long to wait before it is sent again to a server that did not take it.
-const REFUSED_FOR: Duration = Duration::from_secs(5);
+/// How long to wait before it is sent again to a server that did not take it: longer than any wait between connections.
+const REFUSED_FOR: Duration = Duration::from_secs(10);
 
 /// Until `closed` says that the last handle is gone.
 pub(super) async fn run(shared: Arc<Shared>, mut closed: watch::Receiver<()>) {
@@ -204,7 +204,8 @@ fn foreign() -> RedisFailure {
     RedisFailure::new("there is something else under the names of the keys: choose a prefix of one's own")
 }
 
-/// What failed to be published.
+/// What failed to be published. Where the server does not take it, as one whose memory is full, or which is a primary no
+/// longer, the next connection follows for a while without, and may lead to another server.
 async fn publish_pending(shared: &Shared, link: &mut Link) -> Result<(), RedisFailure> {
     let taken = {
         let mut pending = shared.pending();
@@ -219,11 +220,13 @@ async fn publish_pending(shared: &Shared, link: &mut Link) -> Result<(), RedisFa
     let mut pending = shared.pending();
     pending.all |= taken.all;
     pending.add(entries);
-    drop(pending);
-    put_off(shared, failure)
+    if failure.is_refusal() {
+        pending.not_before = Some(Instant::now() + REFUSED_FOR);
+    }
+    Err(failure)
 }
 
-/// Sends later what a server that answers does not take, and goes on. Any other failure ends the connection.
+/// Sends later what a server that answers does not take, and reads what it has. Any other failure ends the connection.
 fn put_off(shared: &Shared, failure: RedisFailure) -> Result<(), RedisFailure> {
     if !failure.is_refusal() {
         return Err(failure);
