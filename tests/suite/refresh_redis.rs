@@ -403,7 +403,7 @@ async fn an_answer_that_is_cut_off_is_asked_for_again_and_the_rotation_counts_on
 async fn a_connection_that_falls_silent_is_left_for_another() {
     let server = RedisServer::start();
     let proxy = Proxy::to(server.port()).await;
-    let redis = Redis::open(&proxy.url()).expect("a URL").timeout(Duration::from_secs(1));
+    let redis = Redis::open(&proxy.url()).expect("a URL").timeout(Duration::from_secs(2));
     let tokens = tokens(&RedisRefreshStore::new(redis));
     let token = start(&tokens, "user").await;
     proxy.silence();
@@ -420,7 +420,7 @@ async fn a_connection_that_falls_silent_is_left_for_another() {
 async fn a_rotation_that_arrives_after_its_repetition_was_used_ends_nothing() {
     let server = RedisServer::start();
     let proxy = Proxy::to(server.port()).await;
-    let redis = Redis::open(&proxy.url()).expect("a URL").timeout(Duration::from_secs(1));
+    let redis = Redis::open(&proxy.url()).expect("a URL").timeout(Duration::from_secs(2));
     let runs = || {
         let stats: String = server.ask(&["INFO", "commandstats"]);
         let calls = stats.lines().find_map(|line| line.strip_prefix("cmdstat_evalsha:calls=")?.split(',').next());
@@ -445,7 +445,7 @@ async fn a_rotation_that_arrives_after_its_repetition_was_used_ends_nothing() {
 async fn a_reuse_whose_answer_is_lost_or_late_is_reported_all_the_same() {
     let server = RedisServer::start();
     let (redis, cut) = wire(server.port()).await;
-    let store = RedisRefreshStore::new(redis);
+    let store = RedisRefreshStore::new(redis.timeout(Duration::from_secs(2)));
     for (way, window) in [("lost", false), ("lost", true), ("late", false), ("late", true)] {
         let reported = Arc::new(AtomicUsize::new(0));
         let report = Arc::clone(&reported);
@@ -460,7 +460,7 @@ async fn a_reuse_whose_answer_is_lost_or_late_is_reported_all_the_same() {
             cut.store(true, Ordering::Relaxed);
         } else {
             // Longer than the client waits for one answer.
-            let _: String = server.ask(&["CLIENT", "PAUSE", "700", "WRITE"]);
+            let _: String = server.ask(&["CLIENT", "PAUSE", "2500", "WRITE"]);
         }
         assert_eq!(refused(&tokens, &first).await, RefreshErrorKind::Reused, "{way}, {window}");
         assert_eq!(refused(&tokens, &first).await, RefreshErrorKind::Invalid, "{way}, {window}");
