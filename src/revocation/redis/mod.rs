@@ -43,6 +43,10 @@ use crate::redis::Redis;
 ///   every instance that runs; an instance that starts before that knows only what the server then holds.
 /// - **A full server** (the bound of the list) is an error to the one who revokes. An instance holds up to twice as many,
 ///   which leaves room for what the server has lost.
+/// - **A server that answers and takes nothing**, as one whose memory is full, or which is a primary no longer, is followed
+///   all the same. What was revoked here is sent again every 10 seconds, over a new connection, which a failover may have
+///   led elsewhere. An instance that has nothing to send stays with an old primary until its connection ends: let a
+///   failover end them, as Sentinel does.
 ///
 /// # What an acknowledgement means
 ///
