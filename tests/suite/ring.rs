@@ -100,6 +100,14 @@ impl Unsteady {
         self.away.store(away, Ordering::Relaxed);
     }
 
+    /// Another that has what this one has now.
+    async fn replica(&self) -> MemoryKeyStore {
+        let replica = MemoryKeyStore::new();
+        let held = self.load().await.expect("there").expect("a ring");
+        assert!(replica.replace(0, &held).await.expect("there"));
+        replica
+    }
+
     fn become_another(&self, store: MemoryKeyStore) {
         *self.store.lock().expect("not poisoned") = store;
     }
@@ -289,9 +297,7 @@ async fn a_withdrawn_key_does_not_come_back_with_a_store_that_forgot_it_was() {
     let (one, other) = (open(&clock, store.clone()).await, open(&clock, store.clone()).await);
     let stolen = kids(&one).remove(0);
     // A replica takes over that had not heard of the withdrawal, and then the ring goes on from there.
-    let replica = MemoryKeyStore::new();
-    let before = store.load().await.expect("there").expect("a ring");
-    assert!(replica.replace(0, &before).await.expect("there"));
+    let replica = store.replica().await;
     one.withdraw(&stolen).await.expect("withdrawn");
     store.become_another(replica);
     other.rotate().await.expect("another change");
@@ -309,9 +315,7 @@ async fn a_withdrawal_whose_answer_was_lost_is_remembered_and_can_be_made_again(
     let (clock, store) = (clock(), Unsteady::default());
     let (one, other) = (open(&clock, store.clone()).await, open(&clock, store.clone()).await);
     let stolen = kids(&one).remove(0);
-    let replica = MemoryKeyStore::new();
-    let before = store.load().await.expect("there").expect("a ring");
-    assert!(replica.replace(0, &before).await.expect("there"));
+    let replica = store.replica().await;
     store.loses_answer.store(true, Ordering::Relaxed);
     one.withdraw(&stolen).await.expect_err("unknown");
     // It looks at once, not when the minute is over.
